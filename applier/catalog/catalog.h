@@ -1,0 +1,179 @@
+/*
+ * applier/catalog/catalog.h - the pgtrickle.* tables as structs.
+ *
+ * Rows are read and written natively (index scan, CatalogTupleInsert /
+ * Update), so the functions work for any current user: callers have checked
+ * rights before.  Readers see the latest committed state plus their own
+ * transaction's (a catalog-style snapshot).  Results are palloc'd in the
+ * current memory context.  Writers take RowExclusiveLock on the table until
+ * commit.  Relations of the extension are looked up by name once and cached
+ * per backend until the extension is dropped.
+ */
+#ifndef PGT_CATALOG_H
+#define PGT_CATALOG_H
+
+#include "postgres.h"
+#include "access/transam.h"
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "applier/catalog/frontier.h"
+
+typedef enum PgtCatalogTable
+{
+	PGT_TABLE_DEFINITIONS,
+	PGT_TABLE_STATE,
+	PGT_TABLE_PROGRESS,
+	PGT_TABLE_SOURCES,
+	PGT_TABLE_DEPENDENCIES,
+	PGT_TABLE_HISTORY
+} PgtCatalogTable;
+
+/* Is the extension installed in this database (and not being created)? */
+extern bool pgt_extension_installed(void);
+extern Oid	pgt_extension_oid(void);	/* errors if not installed */
+extern Oid	pgt_extension_owner(void);
+extern Oid	pgt_catalog_relid(PgtCatalogTable table);
+extern Oid	pgt_schema_oid(void);			/* pgtrickle */
+extern Oid	pgt_changes_schema_oid(void);
+extern Oid	pgt_state_schema_oid(void);
+
+/* ---- stream tables: definition + state in one struct ---- */
+typedef struct PgtStreamTable
+{
+	int64		pgt_id;
+	/* pgt_definitions */
+	char	   *schema;
+	char	   *name;
+	char	   *original_query;
+	char	   *defining_query;
+	char	   *schedule;		/* NULL = calculated */
+	char	   *refresh_mode;	/* AUTO, DIFFERENTIAL, FULL, IMMEDIATE */
+	char	   *diamond_consistency;
+	char	   *diamond_schedule_policy;
+	char	   *requested_cdc_mode; /* or NULL */
+	bool		append_only;
+	bool		suspended;
+	List	   *pinned_settings;	/* of char*, "name=value" */
+	TimestampTz created_at;
+	TimestampTz updated_at;
+	/* pgt_state */
+	Oid			relid;
+	char	   *status;
+	char	   *effective_mode;
+	char	   *effective_mode_reason;	/* or NULL */
+	char	   *query_tree;
+	int32		tree_version;
+	char	   *row_identity;	/* "key" or "hash" */
+	Oid			identity_index;
+	uint64		system_identifier;
+	Oid			database_oid;
+	bool		needs_reinit;
+	char	   *reinit_reason;	/* or NULL */
+} PgtStreamTable;
+
+extern PgtStreamTable *pgt_stream_table_get(int64 pgt_id, bool missing_ok);
+extern PgtStreamTable *pgt_stream_table_by_relid(Oid relid, bool missing_ok);
+extern List *pgt_stream_table_all(void);	/* of PgtStreamTable*, by pgt_id */
+extern int64 pgt_stream_table_insert(PgtStreamTable *st);	/* all three rows */
+extern void pgt_stream_table_update(PgtStreamTable *st);	/* definition, state */
+extern void pgt_stream_table_delete(int64 pgt_id);	/* all rows, dependencies, history */
+
+/* Cheap test for hooks: is relid a stream table / a table of the engine
+ * (buffer, state)?  Answered from a per-backend set, kept by invalidation. */
+extern bool pgt_is_stream_table(Oid relid);
+extern bool pgt_is_engine_table(Oid relid);
+extern bool pgt_is_source(Oid relid);
+
+/* ---- progress: the hot row ---- */
+typedef struct PgtProgress
+{
+	int64		pgt_id;
+	bool		is_populated;
+	PgtFrontier *frontier;		/* NULL: never filled */
+	TimestampTz data_timestamp; /* 0: none */
+	TimestampTz last_refresh_at;	/* 0: none */
+	int32		consecutive_errors;
+	char	   *last_error;		/* or NULL */
+	char	   *last_sqlstate;	/* or NULL */
+	int64		n_differential;
+	int64		n_full;
+	int64		n_failed;
+	int64		rows_inserted;
+	int64		rows_deleted;
+	int64		changes_consumed;
+	double		total_ms;
+	double		max_ms;
+	char	   *last_action;	/* or NULL */
+	double		last_ms;
+	double		full_ms;		/* negative: unknown */
+	double		diff_fixed_ms;	/* negative: unknown */
+	double		diff_change_ms; /* negative: unknown */
+} PgtProgress;
+
+extern PgtProgress *pgt_progress_get(int64 pgt_id);
+extern void pgt_progress_update(const PgtProgress *p);
+
+/* ---- sources ---- */
+typedef struct PgtSource
+{
+	Oid			relid;
+	char	   *cdc_mode;		/* TRIGGER, TRANSITIONING, WAL, STREAM */
+	char	   *capture_form;	/* statement, row, none */
+	int			ncolumns;
+	AttrNumber *columns;		/* ascending */
+	int64		signature;
+	int16		segment;
+	FullTransactionId switched_at;	/* invalid: never */
+	char	   *blocked_reason; /* or NULL */
+	TimestampTz since;
+} PgtSource;
+
+extern PgtSource *pgt_source_get(Oid relid, bool missing_ok);
+extern List *pgt_source_all(void);
+/* Writers of a source's row invalidate the source's relcache entry, so that
+ * capture triggers in other sessions read it anew. */
+extern void pgt_source_insert(const PgtSource *s);
+extern void pgt_source_update(const PgtSource *s);
+extern void pgt_source_delete(Oid relid);
+
+/* ---- dependencies ---- */
+typedef struct PgtDependency
+{
+	int64		pgt_id;
+	Oid			source_relid;
+	char	   *source_type;	/* TABLE, STREAM_TABLE, VIEW, MATVIEW, FOREIGN_TABLE */
+	int			ncolumns;
+	AttrNumber *columns;		/* ascending */
+} PgtDependency;
+
+extern List *pgt_dependency_of(int64 pgt_id);	/* of PgtDependency* */
+extern List *pgt_dependency_readers(Oid source_relid);	/* of PgtDependency* */
+extern void pgt_dependency_replace(int64 pgt_id, List *dependencies);
+
+/* ---- history ---- */
+typedef struct PgtRefreshRecord
+{
+	int64		refresh_id;		/* 0 before insert */
+	int64		pgt_id;
+	TimestampTz start_time;
+	TimestampTz end_time;		/* 0: running */
+	const char *action;
+	const char *status;
+	const char *initiated_by;
+	int64		rows_inserted;
+	int64		rows_deleted;
+	int64		changes_consumed;
+	double		duration_ms;
+	const char *reason;			/* or NULL */
+	const char *sqlstate;		/* or NULL */
+	const char *error_message;	/* or NULL */
+} PgtRefreshRecord;
+
+extern int64 pgt_history_insert(PgtRefreshRecord *r);	/* sets and returns refresh_id */
+extern void pgt_history_update(const PgtRefreshRecord *r);
+/* RUNNING rows of a dead server or worker become FAILED; returns how many */
+extern int	pgt_history_fail_running(int64 pgt_id_or_0, const char *message);
+extern int64 pgt_history_prune(TimestampTz older_than, int64 max_rows);
+
+#endif							/* PGT_CATALOG_H */

@@ -1,0 +1,197 @@
+/*
+ * applier/dvm/op.h - the operator tree and what its parts owe each other.
+ * Private to dvm/.
+ *
+ * The tree is read-only once compiled; what a run changes lives in PgtRun.
+ * Operators are numbered in post-order from 1: that is the order of the steps
+ * of a run.  Every operator has an output row (outdesc) and, during a run, a
+ * delta: a tuplestore of outdesc's columns followed by an int8 weight column
+ * named "pgt_w" (deltadesc).  An operator whose inputs did not change has a
+ * NULL delta and is skipped.
+ *
+ *   SCAN       a source relation.  Delta handed in.
+ *   BLOCK      select-project-join over its inputs, planned by PostgreSQL:
+ *              one inclusion-exclusion term per non-empty set T of changed
+ *              inputs,  (-1)^(|T|+1) * (product over T of deltas) joined with
+ *              the NEW state of the others.  (Expansion of the telescoping
+ *              rule with R = R' - dR: needs no old state, and each term is
+ *              free to use indexes.)
+ *   UNION_ALL  concatenation.
+ *   REDUCE     GROUP BY / aggregates / DISTINCT: C code over a state table.
+ *
+ * Readable: the new state of SCAN and REDUCE is a table (source, state
+ * table); that of BLOCK and UNION_ALL is a subquery over the new states below.
+ */
+#ifndef PGT_OP_H
+#define PGT_OP_H
+
+#include "postgres.h"
+#include "executor/execdesc.h"
+#include "fmgr.h"
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+
+#include "applier/dvm/dvm.h"
+
+#define PGT_WEIGHT_NAME "pgt_w"
+
+typedef enum PgtOpKind
+{
+	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_REDUCE
+} PgtOpKind;
+
+typedef struct PgtOp
+{
+	PgtOpKind	kind;
+	int			id;				/* post-order, from 1 */
+	List	   *inputs;			/* of PgtOp*; an op may be the input of one op only */
+	TupleDesc	outdesc;
+	TupleDesc	deltadesc;		/* outdesc, then pgt_w int8 */
+	char	   *label;			/* for explain_st: "join of a, b", "aggregate" */
+} PgtOp;
+
+typedef struct PgtScanOp
+{
+	PgtOp		op;
+	Oid			relid;
+	bool		inh;			/* not FROM ONLY */
+	int			ncolumns;
+	AttrNumber *columns;		/* ascending: outdesc column i is columns[i] */
+} PgtScanOp;
+
+/* ---- one prepared plan; made by block.c, run by anyone in dvm/ ---- */
+typedef struct PgtPlan PgtPlan;
+
+/*
+ * Run a plan under the active snapshot, rows to dest; params may be NULL.
+ * Deltas and key sets it reads are looked up in "env" by name.
+ * The receiver's tuple descriptor is checked against what was compiled.
+ */
+extern void pgt_plan_run(PgtPlan *plan, QueryEnvironment *env,
+						 ParamListInfo params, DestReceiver *dest);
+extern int64 pgt_plan_run_into(PgtPlan *plan, QueryEnvironment *env,
+							   Tuplestorestate *into);
+
+/* ---- REDUCE ---- */
+
+/* How one aggregate is kept (docs/operators.md has the table). */
+typedef enum PgtAggMethod
+{
+	PGT_AGG_MOVING,				/* forward / inverse transition functions of pg_aggregate */
+	PGT_AGG_BOOL,				/* bool_and, bool_or, every: two counts */
+	PGT_AGG_EXTREME,			/* min, max: bounded list of the best values */
+	PGT_AGG_RECOMPUTE			/* touched groups evaluated by the executor */
+} PgtAggMethod;
+
+typedef struct PgtAggSpec
+{
+	Aggref	   *aggref;			/* over the columns of the block below; args as in the query */
+	int			nargs;			/* direct transition inputs, without ORDER BY extras */
+	int		   *arg_cols;		/* 1-based columns of the input delta */
+	int			filter_col;		/* 1-based bool column of the input delta, 0 = none */
+	PgtAggMethod method;		/* set by aggregate.c */
+	void	   *plan;			/* method's private read-only plan (fmgr infos, types) */
+	AttrNumber	state_attno;	/* column of the state table, 0 = none (RECOMPUTE) */
+	AttrNumber	out_attno;		/* column of the state table holding the last emitted result */
+} PgtAggSpec;
+
+typedef struct PgtKeySpec
+{
+	int			in_col;			/* 1-based column of the input delta */
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	Oid			eqop;			/* grouping equality */
+	Oid			sortop;			/* or InvalidOid */
+	Oid			hashfn;			/* type's hash function for eqop, or InvalidOid: see state.c */
+	bool		image_equal;	/* equal values are always identical images */
+	AttrNumber	state_attno;
+} PgtKeySpec;
+
+typedef struct PgtReduceOp
+{
+	PgtOp		op;				/* outdesc: keys, then aggregate results */
+	int			nkeys;			/* 0: one group that always exists */
+	PgtKeySpec *keys;
+	int			naggs;			/* 0: DISTINCT */
+	PgtAggSpec *aggs;
+	bool		any_recompute;
+	bool		any_rescan;		/* some aggregate may need the rows of a group again */
+	bool		readable;		/* joined to above: index on the key columns wanted */
+	Oid			state_relid;	/* set when the state table exists, else InvalidOid */
+	/*
+	 * Both read the NEW state of the input, restricted to the groups in the
+	 * named tuplestore PGT_KEYS_NAME (columns k1..kn, distinct, of the keys'
+	 * types), which the caller registers in env.  nonnull: plan that joins by
+	 * plain equality (indexes usable; no key in the set is NULL); the other
+	 * one is right for NULLs too.  nkeys == 0: no restriction, no tuplestore.
+	 */
+	PgtPlan    *rescan[2];		/* [nonnull]: input rows: keys, args ..., as the input delta without weight */
+	PgtPlan    *recompute[2];	/* [nonnull]: keys, then results of the RECOMPUTE aggregates in order */
+} PgtReduceOp;
+
+#define PGT_KEYS_NAME "pgt_keys"
+
+/* aggregate.c: choose the method, fill plan, say what the state column is
+ * (type and collation; InvalidOid: none). */
+extern void pgt_agg_classify(PgtAggSpec *agg, Oid *state_type,
+							 Oid *state_collation);
+extern const char *pgt_agg_method_name(const PgtAggSpec *agg);	/* for explain_st */
+
+/* reduce.c: set the keys' hash, image_equal, attnos, and the outdesc order of
+ * the state table: see state.h.  Called once by the compiler. */
+extern void pgt_reduce_prepare(PgtReduceOp *op);
+
+/*
+ * reduce.c: absorb the input delta into the state table and append what
+ * changed (old result -1, new result +1; nothing where the images are the
+ * same) to "out".  The input store is read twice (positive, then negative
+ * weights), groups are held in memory up to refresh_work_mem and then written
+ * out.  Deltas below must already be absorbed by the state tables below.
+ */
+extern void pgt_reduce_run(PgtReduceOp *op, QueryEnvironment *env,
+						   Tuplestorestate *input, Tuplestorestate *out);
+/* Whole state anew from the rows of the input (input plan without restriction
+ * comes as a tuplestore with weights +1); the results go to "out" with +1.
+ * With nkeys == 0 the one row exists even for empty input. */
+extern void pgt_reduce_build(PgtReduceOp *op, QueryEnvironment *env,
+							 Tuplestorestate *input, Tuplestorestate *out);
+
+/* state.c: the table pgtrickle_state.s<pgt_id>_<op id>. */
+extern Oid	pgt_state_create(int64 pgt_id, PgtReduceOp *op);
+extern Oid	pgt_state_lookup(int64 pgt_id, const PgtReduceOp *op);	/* InvalidOid if missing or of another shape */
+extern void pgt_state_truncate(Oid state_relid);
+/* Column of the state table for output column i (1-based) of the reduce:
+ * what a reader's Var must say. */
+extern AttrNumber pgt_state_output_attno(const PgtReduceOp *op, int outcol);
+
+/* ---- apply.c ---- */
+/* Apply a delta (deltadesc of the stream table's columns) to a stream table:
+ * consolidated first; deletions, updates, insertions; native.  Error XX001
+ * when a row to delete is not there. */
+extern void pgt_apply_delta(Oid st_relid, Tuplestorestate *delta,
+							TupleDesc deltadesc, Tuplestorestate *out,
+							PgtRunResult *result);
+/* difference.c: make the stored rows equal the rows in "rows" (no weight
+ * column), touching only what differs by image. */
+extern void pgt_apply_difference(Oid st_relid, Tuplestorestate *rows,
+								 TupleDesc rowdesc, Tuplestorestate *out,
+								 PgtRunResult *result);
+
+/* rowid.c: identity of a stream table's rows. */
+typedef struct PgtRowIdentity
+{
+	bool		by_key;
+	Oid			index;
+	int			nkeys;
+	AttrNumber *key_attnos;
+} PgtRowIdentity;
+/* Create the identity index on a new stream table: unique on the key's
+ * columns (NULLS NOT DISTINCT) or on pgtrickle.row_hash(...); sets REPLICA
+ * IDENTITY so that publications do not break writes.  Returns the index. */
+extern Oid	pgt_rowid_create(Oid st_relid, List *key_attnos);
+extern void pgt_rowid_get(Oid st_relid, PgtRowIdentity *id);	/* from the index itself */
+
+#endif							/* PGT_OP_H */

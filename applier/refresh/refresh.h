@@ -1,0 +1,55 @@
+/*
+ * applier/refresh/refresh.h - one refresh of one stream table.
+ */
+#ifndef PGT_REFRESH_H
+#define PGT_REFRESH_H
+
+#include "postgres.h"
+
+#include "applier/catalog/catalog.h"
+
+typedef enum PgtRefreshMode
+{
+	PGT_REFRESH_DEFAULT,		/* as the stream table's effective mode says */
+	PGT_REFRESH_DIFFERENTIAL,
+	PGT_REFRESH_FULL
+} PgtRefreshMode;
+
+typedef struct PgtRefreshResult
+{
+	const char *action;			/* NO_DATA, DIFFERENTIAL, FULL, INITIALIZE, REINITIALIZE, SKIPPED */
+	int64		rows_inserted;
+	int64		rows_deleted;
+	int64		changes_consumed;
+	double		duration_ms;
+	const char *reason;			/* why this action, or NULL */
+} PgtRefreshResult;
+
+/*
+ * Refresh inside the caller's transaction (refresh_stream_table, create).
+ * Rights have been checked.  wait: for the refresh lock, else SKIPPED.
+ * Raises what goes wrong; nothing is changed then.
+ */
+extern void pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode,
+									   bool wait, const char *initiated_by,
+									   PgtRefreshResult *result);
+
+/*
+ * For workers: called outside a transaction.  Runs the history row's
+ * transaction, the refresh's transaction, and on error records the failure
+ * (error counter, ERROR status after max_consecutive_errors, history).  A
+ * class 22 error of a differential run is tried once as FULL.  Never raises
+ * for the stream table's sake; returns false on failure, with *retry telling
+ * whether trying again may help (false for schema-level errors).
+ */
+extern bool pgt_refresh_by_worker(int64 pgt_id, PgtRefreshResult *result,
+								  bool *retry, char **error_message);
+
+/* Does the stream table have anything to absorb (pending batches, never
+ * filled, marked for rebuild)?  Needs a transaction. */
+extern bool pgt_refresh_is_needed(const PgtStreamTable *st);
+
+/* Forget compiled programs of this backend (all if 0). */
+extern void pgt_refresh_forget_program(int64 pgt_id);
+
+#endif							/* PGT_REFRESH_H */

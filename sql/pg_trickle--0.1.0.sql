@@ -1,0 +1,200 @@
+-- pg_trickle 0.1.0: catalog, functions, views.
+--
+-- Sections are named after the modules that own them (applier/<module>).
+-- Everything here belongs to the extension; buffers and state tables made
+-- later become members too, so that pg_dump leaves them out and DROP
+-- EXTENSION takes them along.
+
+\echo Use "CREATE EXTENSION pg_trickle" to load this file. \quit
+
+-- schema pgtrickle: functions, catalog and, by default, stream tables
+CREATE SCHEMA pgtrickle;
+GRANT USAGE ON SCHEMA pgtrickle TO PUBLIC;
+-- change buffers and operator state: closed to users
+CREATE SCHEMA pgtrickle_changes;
+CREATE SCHEMA pgtrickle_state;
+
+---------------------------------------------------------------------------
+-- catalog
+---------------------------------------------------------------------------
+
+-- What a user defined, by name: dumped, and enough to build everything again.
+CREATE SEQUENCE pgtrickle.pgt_id_seq;
+CREATE TABLE pgtrickle.pgt_definitions (
+    pgt_id bigint PRIMARY KEY,
+    st_schema name NOT NULL,
+    st_name name NOT NULL,
+    original_query text NOT NULL,           -- as the user wrote it
+    defining_query text NOT NULL,           -- deparsed, every name qualified
+    schedule text,                          -- NULL: calculated; none for IMMEDIATE
+    refresh_mode text NOT NULL CHECK (refresh_mode IN ('AUTO', 'DIFFERENTIAL', 'FULL', 'IMMEDIATE')),
+    diamond_consistency text NOT NULL CHECK (diamond_consistency IN ('atomic', 'none')),
+    diamond_schedule_policy text NOT NULL CHECK (diamond_schedule_policy IN ('fastest', 'slowest')),
+    requested_cdc_mode text CHECK (requested_cdc_mode IN ('auto', 'trigger', 'wal')),
+    is_append_only bool NOT NULL,
+    suspended bool NOT NULL,
+    pinned_settings text[],                 -- name=value pairs that stable functions saw at creation
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    UNIQUE (st_schema, st_name)
+);
+
+-- What this server knows of it: made again after a restore, never dumped.
+CREATE TABLE pgtrickle.pgt_state (
+    pgt_id bigint PRIMARY KEY,
+    relid oid NOT NULL UNIQUE,
+    status text NOT NULL CHECK (status IN ('INITIALIZING', 'ACTIVE', 'SUSPENDED', 'ERROR')),
+    effective_mode text NOT NULL CHECK (effective_mode IN ('DIFFERENTIAL', 'FULL', 'IMMEDIATE')),
+    effective_mode_reason text,
+    query_tree text NOT NULL,               -- nodeToString of the analysed Query
+    tree_version int NOT NULL,              -- server major version that wrote query_tree
+    row_identity text NOT NULL,             -- 'key' or 'hash', see dvm/rowid.h
+    identity_index oid NOT NULL,
+    system_identifier bigint NOT NULL,
+    database_oid oid NOT NULL,
+    needs_reinit bool NOT NULL,
+    reinit_reason text,
+    topk_limit bigint,
+    topk_offset bigint,
+    scc_id int
+);
+
+-- The hot row of a stream table: written by each refresh that changed
+-- something, kept small and HOT-updatable (no index but the key).
+CREATE TABLE pgtrickle.pgt_progress (
+    pgt_id bigint PRIMARY KEY,
+    is_populated bool NOT NULL,
+    frontier pg_snapshot,                   -- NULL: never filled
+    own_xid xid8,                           -- see catalog/frontier.h
+    own_batches int NOT NULL,
+    frontier_lsn pg_lsn,
+    data_timestamp timestamptz,             -- clock when the frontier's snapshot was taken
+    last_refresh_at timestamptz,
+    consecutive_errors int NOT NULL,
+    last_error text,
+    last_sqlstate text,
+    n_differential bigint NOT NULL,
+    n_full bigint NOT NULL,
+    n_failed bigint NOT NULL,
+    rows_inserted bigint NOT NULL,
+    rows_deleted bigint NOT NULL,
+    changes_consumed bigint NOT NULL,
+    total_ms float8 NOT NULL,
+    max_ms float8 NOT NULL,
+    last_action text,
+    last_ms float8,
+    full_ms float8,                         -- cost model: a FULL refresh
+    diff_fixed_ms float8,                   -- cost model: a differential one, fixed part
+    diff_change_ms float8                   -- cost model: and per change
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- One row per captured source.  Read by capture triggers.
+CREATE TABLE pgtrickle.pgt_sources (
+    source_relid oid PRIMARY KEY,
+    cdc_mode text NOT NULL CHECK (cdc_mode IN ('TRIGGER', 'TRANSITIONING', 'WAL', 'STREAM')),
+    capture_form text NOT NULL CHECK (capture_form IN ('statement', 'row', 'none')),
+    columns int2[] NOT NULL,                -- attribute numbers captured, ascending
+    signature bigint NOT NULL,              -- of those columns' types, see decoder/wire.h
+    segment int2 NOT NULL,                  -- buffer segment that writers append to (0 or 1)
+    switched_at xid8,                       -- transaction of the last rotation
+    handover pg_snapshot,                   -- H of DESIGN.md section 4
+    blocked_reason text,
+    since timestamptz NOT NULL
+);
+
+CREATE TABLE pgtrickle.pgt_dependencies (
+    pgt_id bigint NOT NULL,
+    source_relid oid NOT NULL,
+    source_type text NOT NULL CHECK (source_type IN ('TABLE', 'STREAM_TABLE', 'VIEW', 'MATVIEW', 'FOREIGN_TABLE')),
+    columns_used int2[] NOT NULL,           -- attribute numbers, ascending
+    PRIMARY KEY (pgt_id, source_relid)
+);
+CREATE INDEX pgt_dependencies_source ON pgtrickle.pgt_dependencies (source_relid);
+
+CREATE SEQUENCE pgtrickle.pgt_refresh_id_seq CACHE 100;
+CREATE TABLE pgtrickle.pgt_refresh_history (
+    refresh_id bigint PRIMARY KEY,
+    pgt_id bigint NOT NULL,
+    start_time timestamptz NOT NULL,
+    end_time timestamptz,
+    action text NOT NULL,                   -- INITIALIZE, DIFFERENTIAL, FULL, REINITIALIZE, NO_DATA
+    status text NOT NULL,                   -- RUNNING, COMPLETED, FAILED, SKIPPED
+    initiated_by text NOT NULL,             -- SCHEDULER, MANUAL, INITIAL
+    rows_inserted bigint,
+    rows_deleted bigint,
+    changes_consumed bigint,
+    duration_ms float8,
+    reason text,
+    sqlstate text,
+    error_message text
+) WITH (fillfactor = 60);
+CREATE INDEX pgt_refresh_history_st ON pgtrickle.pgt_refresh_history (pgt_id, refresh_id);
+
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_definitions', '');
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_id_seq', '');
+
+-- The catalog as users see it: query texts only for those who may see them.
+CREATE VIEW pgtrickle.pgt_stream_tables WITH (security_barrier) AS
+SELECT d.pgt_id,
+       s.relid::regclass AS pgt_relid,
+       d.st_name AS pgt_name,
+       d.st_schema AS pgt_schema,
+       CASE WHEN v.visible THEN d.original_query END AS original_query,
+       CASE WHEN v.visible THEN d.defining_query END AS defining_query,
+       d.schedule,
+       d.refresh_mode,
+       s.effective_mode,
+       s.effective_mode_reason,
+       s.status,
+       p.is_populated,
+       p.frontier,
+       p.frontier_lsn,
+       p.data_timestamp,
+       p.last_refresh_at,
+       p.consecutive_errors,
+       CASE WHEN v.visible THEN p.last_error END AS last_error,
+       s.needs_reinit,
+       s.reinit_reason,
+       s.topk_limit,
+       s.topk_offset,
+       d.diamond_consistency,
+       d.diamond_schedule_policy,
+       d.requested_cdc_mode,
+       d.is_append_only,
+       s.scc_id,
+       d.created_at,
+       d.updated_at
+  FROM pgtrickle.pgt_definitions d
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = s.relid
+  CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.pg_has_role(c.relowner, 'USAGE'), false)
+                          OR pg_catalog.pg_has_role('pg_monitor', 'USAGE') AS visible) v;
+GRANT SELECT ON pgtrickle.pgt_stream_tables TO PUBLIC;
+
+---------------------------------------------------------------------------
+-- api
+---------------------------------------------------------------------------
+
+CREATE FUNCTION pgtrickle.version() RETURNS text
+    LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_version';
+
+---------------------------------------------------------------------------
+-- capture
+---------------------------------------------------------------------------
+
+---------------------------------------------------------------------------
+-- dvm
+---------------------------------------------------------------------------
+
+---------------------------------------------------------------------------
+-- dvm: exact float aggregates
+---------------------------------------------------------------------------
+
+---------------------------------------------------------------------------
+-- schedule
+---------------------------------------------------------------------------
+
+---------------------------------------------------------------------------
+-- monitor
+---------------------------------------------------------------------------
