@@ -15,4 +15,22 @@
 #error "pg_trickle builds on PostgreSQL 15 to 19"
 #endif
 
+/* 16 replaced pg_xxx_aclcheck and pg_xxx_ownercheck by object_*check */
+#if PG_VERSION_NUM >= 160000
+#define pgt_schema_aclcheck(nsp, role, mode) \
+	object_aclcheck(NamespaceRelationId, nsp, role, mode)
+#define pgt_relation_ownercheck(relid, role) \
+	object_ownercheck(RelationRelationId, relid, role)
+#else
+#define pgt_schema_aclcheck(nsp, role, mode) \
+	pg_namespace_aclcheck(nsp, role, mode)
+#define pgt_relation_ownercheck(relid, role) \
+	pg_class_ownercheck(relid, role)
+#endif
+
+/* 16 moved the varlena macros out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -75,8 +75,16 @@ typedef struct PgtStreamTable
 extern PgtStreamTable *pgt_stream_table_get(int64 pgt_id, bool missing_ok);
 extern PgtStreamTable *pgt_stream_table_by_relid(Oid relid, bool missing_ok);
 extern List *pgt_stream_table_all(void);	/* of PgtStreamTable*, by pgt_id */
-extern int64 pgt_stream_table_insert(PgtStreamTable *st);	/* all three rows */
+/* Insert all three rows; pgt_id 0: a new one is drawn, else the definition
+ * is there already (restore). */
+extern int64 pgt_stream_table_insert(PgtStreamTable *st);
 extern void pgt_stream_table_update(PgtStreamTable *st);	/* definition, state */
+/* Definitions without a state row: what a restore left (api/restore.c). */
+extern List *pgt_stream_table_unrestored(void);
+/* Only pgt_state's status and rebuild mark; other sessions' hooks unaffected. */
+extern void pgt_stream_table_set_status(int64 pgt_id, const char *status,
+										bool needs_reinit,
+										const char *reinit_reason);
 extern void pgt_stream_table_delete(int64 pgt_id);	/* all rows, dependencies, history */
 
 /* Cheap test for hooks: is relid a stream table / a table of the engine
@@ -111,6 +119,7 @@ typedef struct PgtProgress
 	double		diff_change_ms; /* negative: unknown */
 } PgtProgress;
 
+extern void pgt_progress_insert(int64 pgt_id);
 extern PgtProgress *pgt_progress_get(int64 pgt_id);
 extern void pgt_progress_update(const PgtProgress *p);
 

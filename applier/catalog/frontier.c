@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "applier/catalog/frontier.h"
+#include "decoder/compat.h"
 
 /* core's pg_snapshot, see the file comment */
 typedef struct SnapshotDatum
