@@ -15,6 +15,13 @@
 #error "pg_trickle builds on PostgreSQL 15 to 19"
 #endif
 
+/* 18 renamed pg_attribute_noreturn() and moved it before the declaration */
+#if PG_VERSION_NUM >= 180000
+#define PGT_NORETURN pg_noreturn
+#else
+#define PGT_NORETURN pg_attribute_noreturn()
+#endif
+
 /* 16 replaced pg_xxx_aclcheck and pg_xxx_ownercheck by object_*check */
 #if PG_VERSION_NUM >= 160000
 #define pgt_schema_aclcheck(nsp, role, mode) \

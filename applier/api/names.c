@@ -127,7 +127,7 @@ find_unqualified(const char *name)
 	return stream_table_in(get_namespace_oid(pgt_stream_table_schema, true), name);
 }
 
-static void pg_attribute_noreturn()
+PGT_NORETURN static void
 raise_not_found(const char *text, const char *schema, const char *name)
 {
 	Oid			nsp = schema ? get_namespace_oid(schema, true) : InvalidOid;

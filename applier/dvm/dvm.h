@@ -22,6 +22,8 @@
 #include "utils/snapshot.h"
 #include "utils/tuplestore.h"
 
+#include "decoder/compat.h"
+
 /* ---- query.c: parse and expand ---- */
 
 /* Parse and analyse one SELECT under the caller's search_path and rights.
@@ -68,8 +70,9 @@ typedef struct PgtQueryCheck
 /* Both the query as parsed and its expansion are looked at. */
 extern PgtQueryCheck *pgt_query_check(const Query *query, const Query *expanded);
 /* Raise the refusal in check (ereport ERROR), naming the construct. */
-extern void pgt_query_refuse(const PgtQueryCheck *check, const char *mode,
-							 const char *query_text) pg_attribute_noreturn();
+PGT_NORETURN extern void pgt_query_refuse(const PgtQueryCheck *check,
+										  const char *mode,
+										  const char *query_text);
 
 /* Output columns as CREATE TABLE would see them (names, types, typmods,
  * collations); errors on unusable ones (pseudo-types, duplicate names). */
