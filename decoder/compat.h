@@ -15,6 +15,9 @@
 #error "pg_trickle builds on PostgreSQL 15 to 19"
 #endif
 
+/* the major version that wrote a stored node tree */
+#define PGT_MAJOR_VERSION (PG_VERSION_NUM / 10000)
+
 /* 18 renamed pg_attribute_noreturn() and moved it before the declaration */
 #if PG_VERSION_NUM >= 180000
 #define PGT_NORETURN pg_noreturn

@@ -49,6 +49,13 @@ extern bool pgt_refresh_by_worker(int64 pgt_id, PgtRefreshResult *result,
  * filled, marked for rebuild)?  Needs a transaction. */
 extern bool pgt_refresh_is_needed(const PgtStreamTable *st);
 
+/* The analysed query of a stream table: the stored tree, or, when another
+ * major version wrote it, the text parsed again. */
+extern struct Query *pgt_refresh_load_query(const PgtStreamTable *st);
+
+/* A compiled program to look at (explain_st); call pgt_program_free after. */
+extern struct PgtProgram *pgt_refresh_program_for(int64 pgt_id);
+
 /* Forget compiled programs of this backend (all if 0). */
 extern void pgt_refresh_forget_program(int64 pgt_id);
 

@@ -1,0 +1,40 @@
+/*
+ * applier/refresh/internal.h - between the files of refresh/.
+ */
+#ifndef PGT_REFRESH_INTERNAL_H
+#define PGT_REFRESH_INTERNAL_H
+
+#include "utils/rel.h"
+
+#include "applier/capture/capture.h"
+#include "applier/dvm/dvm.h"
+#include "applier/refresh/refresh.h"
+
+/* program_cache.c: both inside the owner's identity (identity.h) */
+extern PgtProgram *pgt_refresh_get_program(const PgtStreamTable *st);
+extern PgtProgram *pgt_refresh_compile(const PgtStreamTable *st);
+
+/* columns.c */
+
+/* Position (from 0) of the first column in which the table differs from the
+ * query's result, -1 when none does. */
+extern int	pgt_refresh_first_mismatch(TupleDesc query_desc, Relation rel);
+/* 42804 when the stream table's columns are not those of the query. */
+extern void pgt_refresh_check_columns(const Query *query, Relation rel);
+
+/* cost.c */
+
+/* Should AUTO run this delta as FULL?  changes: rows in all deltas; stored:
+ * estimate of the rows the sources hold.  Says why in *reason when true. */
+extern bool pgt_cost_prefers_full(const PgtProgress *p, int64 changes,
+								  double source_rows, const char **reason);
+/* Learn from a refresh that ran. */
+extern void pgt_cost_learn(PgtProgress *p, bool full, int64 changes, double ms);
+
+/* refresh.c: one refresh in the current transaction; allow_full_retry: run a
+ * class 22 error of the differential program again as FULL, inside an internal
+ * subtransaction. */
+extern void pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
+							bool allow_full_retry, PgtRefreshResult *result);
+
+#endif							/* PGT_REFRESH_INTERNAL_H */

@@ -1,0 +1,71 @@
+/*
+ * applier/refresh/lock.c - the locks of one refresh, in their order.
+ *
+ * Order, for every path that takes more than one of them:
+ *   1. the refresh lock of the stream table (advisory, held to commit);
+ *   2. RowExclusiveLock on the stream table;
+ *   3. AccessShareLock on every source and its whole partition tree, by oid;
+ * and only then the snapshot (DESIGN.md section 3): a TRUNCATE or rewrite
+ * that commits between snapshot and lock would show an empty table.
+ *
+ * The refresh lock is an advisory lock of a class that the SQL functions
+ * cannot name (they use 1 and 2), so that no user can hold it.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/lsyscache.h"
+
+#include "applier/refresh/lock.h"
+
+#define REFRESH_LOCK_CLASS 8
+
+bool
+pgt_lock_refresh(int64 pgt_id, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (pgt_id >> 32),
+						 (uint32) pgt_id, REFRESH_LOCK_CLASS);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+lock_tree(Oid relid)
+{
+	if (has_subclass(relid))
+		(void) find_all_inheritors(relid, AccessShareLock, NULL);
+}
+
+static int
+cmp_source(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ((const PgtDependency *) lfirst(a))->source_relid;
+	Oid			y = ((const PgtDependency *) lfirst(b))->source_relid;
+
+	return x < y ? -1 : x > y;
+}
+
+void
+pgt_lock_relations(Oid st_relid, List *dependencies)
+{
+	List	   *sorted = list_copy(dependencies);
+	ListCell   *lc;
+
+	LockRelationOid(st_relid, RowExclusiveLock);
+	if (get_rel_relkind(st_relid) == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("stream table with OID %u was dropped concurrently", st_relid)));
+	list_sort(sorted, cmp_source);
+	foreach(lc, sorted)
+	{
+		const PgtDependency *d = lfirst(lc);
+
+		LockRelationOid(d->source_relid, AccessShareLock);
+		lock_tree(d->source_relid);
+	}
+}

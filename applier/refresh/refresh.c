@@ -1,0 +1,547 @@
+/*
+ * applier/refresh/refresh.c - one refresh of one stream table in the current
+ * transaction.
+ *
+ * The order of steps is that of DESIGN.md section 3 and none other: refresh
+ * lock, catalog rows read again, locks on everything that will be read
+ * (lock.c), then the snapshot S, then the buffers with the latest snapshot,
+ * then the work under S, then progress and frontier.  All of it commits
+ * together with what the work wrote, or not at all.
+ *
+ * Memory: a context "pg_trickle refresh" below the caller's holds everything
+ * of one refresh and is deleted at its end; on ERROR the transaction's abort
+ * takes it.  Programs live longer (program_cache.c).
+ *
+ * On ERROR nothing is stored here; who called decides what to record
+ * (worker.c) or lets the user's statement fail.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/plancat.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "applier/refresh/identity.h"
+#include "applier/refresh/internal.h"
+#include "applier/refresh/lock.h"
+#include "applier/settings.h"
+
+/* one refresh under way */
+typedef struct Refresh
+{
+	PgtStreamTable *st;
+	PgtProgress *progress;
+	List	   *dependencies;	/* of PgtDependency* */
+	PgtRefreshMode mode;
+	PgtProgram *program;
+	PgtFrontier *frontier;		/* of S */
+	TimestampTz snapshot_time;
+	PgtSourceDelta *deltas;
+	int			ndeltas;
+	int64		changes;
+	const char *full_reason;	/* why FULL, when it is */
+	instr_time	start;
+} Refresh;
+
+static double
+elapsed_ms(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
+
+static bool
+is_full(const PgtStreamTable *st)
+{
+	return strcmp(st->effective_mode, "FULL") == 0;
+}
+
+static bool
+is_captured(const PgtDependency *d)
+{
+	return strcmp(d->source_type, "TABLE") == 0 ||
+		strcmp(d->source_type, "STREAM_TABLE") == 0;
+}
+
+static bool
+is_view(const PgtDependency *d)
+{
+	return strcmp(d->source_type, "VIEW") == 0;
+}
+
+/* A frontier only means something in the database that made it. */
+static bool
+is_from_elsewhere(const PgtStreamTable *st)
+{
+	return st->system_identifier != GetSystemIdentifier() ||
+		st->database_oid != MyDatabaseId;
+}
+
+/* Does the result age without any change of a source? */
+static bool
+ages_by_itself(const PgtStreamTable *st, List *dependencies)
+{
+	ListCell   *lc;
+
+	if (!is_full(st))
+		return false;
+	foreach(lc, dependencies)
+		if (!is_captured(lfirst(lc)) && !is_view(lfirst(lc)))
+			return true;
+	return contain_mutable_functions((Node *) pgt_refresh_load_query(st));
+}
+
+static bool
+has_pending(List *dependencies, const PgtFrontier *frontier)
+{
+	ListCell   *lc;
+
+	foreach(lc, dependencies)
+	{
+		const PgtDependency *d = lfirst(lc);
+
+		if (is_captured(d) && pgt_buffer_has_pending(d->source_relid, frontier))
+			return true;
+	}
+	return false;
+}
+
+bool
+pgt_refresh_is_needed(const PgtStreamTable *st)
+{
+	PgtProgress *p = pgt_progress_get(st->pgt_id);
+	List	   *dependencies;
+
+	if (!p->is_populated || p->frontier == NULL || st->needs_reinit ||
+		is_from_elsewhere(st))
+		return true;
+	dependencies = pgt_dependency_of(st->pgt_id);
+	return ages_by_itself(st, dependencies) ||
+		has_pending(dependencies, p->frontier);
+}
+
+/* Rows the sources hold, by the planner's estimate. */
+static double
+estimate_source_rows(List *dependencies)
+{
+	double		total = 0;
+	ListCell   *lc;
+
+	foreach(lc, dependencies)
+	{
+		const PgtDependency *d = lfirst(lc);
+		Relation	rel;
+		BlockNumber pages;
+		double		tuples = 0;
+		double		allvisfrac;
+
+		if (!is_captured(d))
+			continue;
+		rel = table_open(d->source_relid, NoLock);
+		if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+			estimate_rel_size(rel, NULL, &pages, &tuples, &allvisfrac);
+		table_close(rel, NoLock);
+		total += tuples;
+	}
+	return total;
+}
+
+/* ---- the steps ---- */
+
+static void
+begin_result(PgtRefreshResult *result, const char *action)
+{
+	memset(result, 0, sizeof(*result));
+	result->action = action;
+}
+
+static void
+refuse_source_states(const PgtStreamTable *st)
+{
+	if (strcmp(st->effective_mode, "IMMEDIATE") == 0)
+		elog(ERROR, "IMMEDIATE stream tables are not refreshed");
+}
+
+/* Take S, and be sure that it lies after the stored frontier. */
+static void
+take_snapshot(Refresh *r)
+{
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	r->snapshot_time = GetCurrentTimestamp();
+	r->frontier = pgt_frontier_from_snapshot(GetActiveSnapshot(),
+											 pgt_capture_own_batches());
+	if (!pgt_frontier_covers(r->frontier, r->progress->frontier))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not refresh stream table \"%s\"", r->st->name),
+				 errdetail("It was refreshed after this transaction's snapshot was taken."),
+				 errhint("Retry the transaction, or refresh at READ COMMITTED.")));
+}
+
+/* Read the buffers; NULL or the reason why the delta cannot be used. */
+static const char *
+read_deltas(Refresh *r)
+{
+	const char *reason = NULL;
+
+	r->deltas = pgt_program_sources(r->program, &r->ndeltas);
+	for (int i = 0; i < r->ndeltas; i++)
+	{
+		PgtSourceDelta *d = &r->deltas[i];
+		PgtBufferRead read;
+
+		d->delta = tuplestore_begin_heap(true, false, work_mem);
+		pgt_buffer_read(d->relid, r->progress->frontier, r->frontier,
+						d->columns, d->ncolumns, d->desc, d->delta, &read);
+		d->changes = read.changes;
+		r->changes += read.changes;
+		if (read.lost)
+			reason = read.lost_reason ? read.lost_reason : "changes of a source could not be captured";
+		else if (read.truncated && reason == NULL)
+			reason = psprintf("source \"%s\" was truncated", get_rel_name(d->relid));
+		if (read.changes == 0)
+		{
+			tuplestore_end(d->delta);
+			d->delta = NULL;
+		}
+	}
+	return reason;
+}
+
+static bool
+auto_prefers_full(Refresh *r)
+{
+	if (r->mode != PGT_REFRESH_DEFAULT || strcmp(r->st->refresh_mode, "AUTO") != 0)
+		return false;
+	return pgt_cost_prefers_full(r->progress, r->changes,
+								 r->changes < 1000 ? 0 : estimate_source_rows(r->dependencies),
+								 &r->full_reason);
+}
+
+/* What shall this refresh do? */
+static const char *
+choose_action(Refresh *r)
+{
+	if (!r->progress->is_populated || r->progress->frontier == NULL)
+		return "INITIALIZE";
+	if (r->st->needs_reinit)
+	{
+		r->full_reason = r->st->reinit_reason;
+		return "REINITIALIZE";
+	}
+	if (is_from_elsewhere(r->st))
+	{
+		r->full_reason = "the stored frontier belongs to another server or database";
+		return "REINITIALIZE";
+	}
+	if (r->mode == PGT_REFRESH_FULL)
+		return "FULL";
+	if (is_full(r->st))
+	{
+		r->full_reason = r->st->effective_mode_reason;
+		if (!ages_by_itself(r->st, r->dependencies) &&
+			!has_pending(r->dependencies, r->progress->frontier))
+			return "NO_DATA";
+		return "FULL";
+	}
+	r->full_reason = read_deltas(r);
+	if (r->full_reason != NULL)
+		return "FULL";
+	if (r->changes == 0)
+		return "NO_DATA";
+	return auto_prefers_full(r) ? "FULL" : "DIFFERENTIAL";
+}
+
+/*
+ * After DDL: analyse the text again, compare the columns, new state tables.
+ */
+static void
+reinitialise_program(Refresh *r)
+{
+	PgtStreamTable *st = r->st;
+	Query	   *query = pgt_query_parse(st->defining_query);
+	Relation	rel = table_open(st->relid, NoLock);
+
+	pgt_refresh_check_columns(query, rel);
+	table_close(rel, NoLock);
+	st->query_tree = nodeToString(query);
+	st->tree_version = PGT_MAJOR_VERSION;
+	st->system_identifier = GetSystemIdentifier();
+	st->database_oid = MyDatabaseId;
+	pgt_stream_table_update(st);
+	CommandCounterIncrement();
+
+	pgt_refresh_forget_program(st->pgt_id);
+	if (!is_full(st))
+	{
+		pgt_state_drop_all(st->pgt_id);
+		CommandCounterIncrement();
+	}
+	r->program = pgt_refresh_get_program(st);
+	if (!is_full(st))
+	{
+		pgt_program_create_state(r->program);
+		CommandCounterIncrement();
+		/* the new tables' invalidations reach us; compile against them now */
+		pgt_refresh_forget_program(st->pgt_id);
+		r->program = pgt_refresh_get_program(st);
+	}
+	UpdateActiveSnapshotCommandId();
+}
+
+static void
+run_action(Refresh *r, const char *action, PgtRefreshResult *result)
+{
+	bool		has_readers = pgt_dependency_readers(r->st->relid) != NIL;
+	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, work_mem) : NULL;
+	PgtRunResult run = {0};
+
+	if (strcmp(action, "REINITIALIZE") == 0)
+		reinitialise_program(r);
+	if (strcmp(action, "DIFFERENTIAL") == 0)
+		pgt_program_run(r->program, r->deltas, r->ndeltas, out, &run);
+	else
+		pgt_program_rebuild(r->program, !is_full(r->st), out, &run);
+
+	result->rows_inserted = run.rows_inserted;
+	result->rows_deleted = run.rows_deleted;
+	if (has_readers && (run.rows_inserted > 0 || run.rows_deleted > 0))
+	{
+		pgt_buffer_append_delta(r->st->relid, out,
+								pgt_program_output_desc(r->program));
+		pgt_capture_touch(r->st->relid);
+	}
+}
+
+static void
+count_refresh(PgtProgress *p, const char *action, const PgtRefreshResult *result)
+{
+	if (strcmp(action, "DIFFERENTIAL") == 0)
+		p->n_differential++;
+	else
+		p->n_full++;
+	p->rows_inserted += result->rows_inserted;
+	p->rows_deleted += result->rows_deleted;
+	p->changes_consumed += result->changes_consumed;
+	p->total_ms += result->duration_ms;
+	p->max_ms = Max(p->max_ms, result->duration_ms);
+	p->last_ms = result->duration_ms;
+	p->last_action = pstrdup(action);
+}
+
+static void
+store_progress(Refresh *r, const char *action, PgtRefreshResult *result)
+{
+	PgtProgress *p = r->progress;
+
+	result->duration_ms = elapsed_ms(r->start);
+	pgt_cost_learn(p, strcmp(action, "DIFFERENTIAL") != 0, r->changes,
+				   result->duration_ms);
+	count_refresh(p, action, result);
+	p->is_populated = true;
+	p->frontier = r->frontier;
+	p->data_timestamp = r->snapshot_time;
+	p->last_refresh_at = GetCurrentTimestamp();
+	p->consecutive_errors = 0;
+	p->last_error = NULL;
+	p->last_sqlstate = NULL;
+	pgt_progress_update(p);
+	if (r->st->needs_reinit || strcmp(r->st->status, "INITIALIZING") == 0 ||
+		strcmp(r->st->status, "ERROR") == 0)
+		pgt_stream_table_set_status(r->st->pgt_id,
+									r->st->suspended ? "SUSPENDED" : "ACTIVE",
+									false, NULL);
+}
+
+/* From the catalog rows to the stored frontier; locks and identity are held. */
+static void
+refresh_locked(Refresh *r, PgtRefreshResult *result)
+{
+	const char *action;
+
+	r->program = r->st->needs_reinit ? NULL : pgt_refresh_get_program(r->st);
+	take_snapshot(r);
+	if (r->program != NULL)
+		pgt_program_check_rights(r->program);
+	action = choose_action(r);
+	result->action = action;
+	result->changes_consumed = r->changes;
+	if (strcmp(action, "NO_DATA") != 0)
+	{
+		run_action(r, action, result);
+		result->reason = r->full_reason;
+		store_progress(r, action, result);
+	}
+	else
+		result->duration_ms = elapsed_ms(r->start);
+	PopActiveSnapshot();
+}
+
+static void
+refresh_as_owner(Refresh *r, PgtRefreshResult *result)
+{
+	PgtIdentity identity;
+
+	pgt_identity_enter(&identity, pgt_relation_owner(r->st->relid),
+					   r->st->pinned_settings);
+	refresh_locked(r, result);
+	pgt_identity_leave(&identity);
+}
+
+/* Errors that a delta can raise where the query does not (DESIGN.md 5). */
+static bool
+is_data_exception(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
+/*
+ * Run in an internal subtransaction; on a class 22 error undo it and return
+ * the error's message, so that the caller can run FULL instead.
+ */
+static char *
+refresh_guarded(Refresh *r, PgtRefreshResult *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile failure = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		refresh_as_owner(r, result);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!is_data_exception(error->sqlerrcode) || r->deltas == NULL)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		failure = error->message;
+	}
+	PG_END_TRY();
+	return failure;
+}
+
+static void
+load(Refresh *r, int64 pgt_id, PgtRefreshMode mode)
+{
+	r->st = pgt_stream_table_get(pgt_id, false);
+	refuse_source_states(r->st);
+	r->progress = pgt_progress_get(pgt_id);
+	r->dependencies = pgt_dependency_of(pgt_id);
+	r->mode = mode;
+	pgt_lock_relations(r->st->relid, r->dependencies);
+}
+
+void
+pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
+				bool allow_full_retry, PgtRefreshResult *result)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_trickle refresh",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Refresh		r = {0};
+	char	   *failure = NULL;
+	const char *reason;
+
+	INSTR_TIME_SET_CURRENT(r.start);
+	begin_result(result, "SKIPPED");
+	if (pgt_lock_refresh(pgt_id, wait))
+	{
+		load(&r, pgt_id, mode);
+		if (allow_full_retry && mode != PGT_REFRESH_FULL && !is_full(r.st))
+			failure = refresh_guarded(&r, result);
+		else
+			refresh_as_owner(&r, result);
+		if (failure != NULL)
+		{
+			instr_time	start = r.start;
+
+			memset(&r, 0, sizeof(r));
+			r.start = start;
+			load(&r, pgt_id, PGT_REFRESH_FULL);
+			r.full_reason = psprintf("the delta raised: %s", failure);
+			begin_result(result, "SKIPPED");
+			refresh_as_owner(&r, result);
+		}
+	}
+	else
+		result->reason = "another refresh is running";
+
+	reason = result->reason;
+	MemoryContextSwitchTo(caller);
+	result->reason = reason ? pstrdup(reason) : NULL;
+	MemoryContextDelete(context);
+}
+
+static void
+record_history(int64 pgt_id, const char *initiated_by, TimestampTz start,
+			   const PgtRefreshResult *result)
+{
+	PgtRefreshRecord record = {
+		.pgt_id = pgt_id,
+		.start_time = start,
+		.end_time = GetCurrentTimestamp(),
+		.action = result->action,
+		.status = strcmp(result->action, "SKIPPED") == 0 ? "SKIPPED" : "COMPLETED",
+		.initiated_by = initiated_by,
+		.rows_inserted = result->rows_inserted,
+		.rows_deleted = result->rows_deleted,
+		.changes_consumed = result->changes_consumed,
+		.duration_ms = result->duration_ms,
+		.reason = result->reason,
+	};
+
+	pgt_history_insert(&record);
+}
+
+void
+pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode, bool wait,
+						   const char *initiated_by, PgtRefreshResult *result)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	pgt_refresh_run(pgt_id, mode, wait, true, result);
+	record_history(pgt_id, initiated_by, start, result);
+	CommandCounterIncrement();
+}
+
+PgtProgram *
+pgt_refresh_program_for(int64 pgt_id)
+{
+	PgtStreamTable *st = pgt_stream_table_get(pgt_id, false);
+	PgtIdentity identity;
+	PgtProgram *program;
+
+	pgt_identity_enter(&identity, pgt_relation_owner(st->relid), st->pinned_settings);
+	program = pgt_refresh_compile(st);
+	pgt_identity_leave(&identity);
+	return program;
+}
