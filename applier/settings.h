@@ -5,6 +5,9 @@
 #ifndef PGT_SETTINGS_H
 #define PGT_SETTINGS_H
 
+/* as pg_trickle.control has it; t/000_tree.pl compares them */
+#define PGT_VERSION "0.1.0"
+
 typedef enum PgtCdcMode
 {
 	PGT_CDC_AUTO, PGT_CDC_TRIGGER, PGT_CDC_WAL

@@ -179,6 +179,58 @@ GRANT SELECT ON pgtrickle.pgt_stream_tables TO PUBLIC;
 CREATE FUNCTION pgtrickle.version() RETURNS text
     LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_version';
 
+CREATE FUNCTION pgtrickle.create_stream_table(
+    name text, query text, schedule text DEFAULT 'calculated',
+    refresh_mode text DEFAULT 'AUTO', initialize bool DEFAULT true,
+    diamond_consistency text DEFAULT NULL, diamond_schedule_policy text DEFAULT NULL,
+    cdc_mode text DEFAULT NULL, append_only bool DEFAULT false) RETURNS regclass
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create';
+
+CREATE FUNCTION pgtrickle.create_stream_table_if_not_exists(
+    name text, query text, schedule text DEFAULT 'calculated',
+    refresh_mode text DEFAULT 'AUTO', initialize bool DEFAULT true,
+    diamond_consistency text DEFAULT NULL, diamond_schedule_policy text DEFAULT NULL,
+    cdc_mode text DEFAULT NULL, append_only bool DEFAULT false) RETURNS regclass
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create_if_not_exists';
+
+CREATE FUNCTION pgtrickle.create_or_replace_stream_table(
+    name text, query text, schedule text DEFAULT 'calculated',
+    refresh_mode text DEFAULT 'AUTO', initialize bool DEFAULT true,
+    diamond_consistency text DEFAULT NULL, diamond_schedule_policy text DEFAULT NULL,
+    cdc_mode text DEFAULT NULL, append_only bool DEFAULT false) RETURNS regclass
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create_or_replace';
+
+CREATE FUNCTION pgtrickle.alter_stream_table(
+    stream_table text, query text DEFAULT NULL, schedule text DEFAULT NULL,
+    refresh_mode text DEFAULT NULL, status text DEFAULT NULL,
+    enabled bool DEFAULT NULL, name text DEFAULT NULL,
+    diamond_consistency text DEFAULT NULL, diamond_schedule_policy text DEFAULT NULL,
+    cdc_mode text DEFAULT NULL, append_only bool DEFAULT NULL) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_alter';
+
+CREATE FUNCTION pgtrickle.drop_stream_table(name text, cascade bool DEFAULT false) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_drop';
+
+CREATE FUNCTION pgtrickle.resume_stream_table(name text) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_resume';
+
+CREATE FUNCTION pgtrickle.refresh_stream_table(
+    name text, mode text DEFAULT NULL, wait bool DEFAULT true,
+    OUT action text, OUT rows_inserted bigint, OUT rows_deleted bigint,
+    OUT duration_ms float8) RETURNS record
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_refresh';
+
+CREATE FUNCTION pgtrickle.export_definition(name text) RETURNS text
+    LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_export_definition';
+
+CREATE FUNCTION pgtrickle.validate_query(
+    query text, OUT check_name text, OUT result text, OUT detail text) RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_validate_query';
+
+-- the id of a stream table by the name rules of the API
+CREATE FUNCTION pgtrickle._resolve(name text) RETURNS bigint
+    LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_resolve';
+
 ---------------------------------------------------------------------------
 -- capture
 ---------------------------------------------------------------------------

@@ -24,9 +24,8 @@
 
 PG_FUNCTION_INFO_V1(pgt_resolve);
 
-/* Split into schema (or NULL) and name, case folded as SQL does. */
-static void
-split_name(const char *text, char **schema, char **name)
+void
+pgt_name_split(const char *text, char **schema, char **name)
 {
 	List	   *parts = NIL;
 	int			n;
@@ -79,7 +78,7 @@ pgt_name_for_create(const char *text, bool allow_existing, Oid *schema,
 {
 	char	   *nspname;
 
-	split_name(text, &nspname, name);
+	pgt_name_split(text, &nspname, name);
 	*schema = nspname ? get_namespace_oid(nspname, false) : default_schema();
 	if (isTempNamespace(*schema) || isOtherTempNamespace(*schema))
 		ereport(ERROR,
@@ -151,7 +150,7 @@ pgt_api_resolve(const char *text, bool missing_ok)
 	char	   *name;
 	PgtStreamTable *st;
 
-	split_name(text, &schema, &name);
+	pgt_name_split(text, &schema, &name);
 	if (schema != NULL)
 		st = stream_table_in(get_namespace_oid(schema, true), name);
 	else

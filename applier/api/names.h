@@ -9,6 +9,10 @@
 
 #include "applier/catalog/catalog.h"
 
+/* Split into schema (or NULL) and name, case folded as SQL does; 42602 when
+ * it is no name of one or two parts. */
+extern void pgt_name_split(const char *text, char **schema, char **name);
+
 /* Where a new stream table of this name goes.  Checks CREATE on the schema
  * (42501), the name's syntax (42602) and that it is free (42P07, unless
  * allow_existing).  Results palloc'd. */

@@ -1,0 +1,378 @@
+/*
+ * applier/api/create.c - making stream tables.
+ *
+ * Everything happens in the caller's transaction: storage, identity index,
+ * dependencies, capture, catalog rows, state tables, first fill.  Order: the
+ * query is judged before anything is made; capture is started (which locks
+ * the sources against writers until commit) before the fill's snapshot is
+ * taken, so that no writer falls between the two.
+ *
+ * At REPEATABLE READ or above the transaction's snapshot is older than the
+ * lock: nothing is filled then, the scheduler does it after commit.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/toasting.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "applier/api/create.h"
+#include "applier/api/names.h"
+#include "applier/capture/capture.h"
+#include "applier/dvm/op.h"
+#include "applier/refresh/identity.h"
+#include "applier/refresh/refresh.h"
+#include "applier/schedule/schedule.h"
+#include "applier/settings.h"
+
+/* ---- judging a query ---- */
+
+static void
+choose_mode(PgtPlannedQuery *q, const char *refresh_mode)
+{
+	q->effective_mode = "DIFFERENTIAL";
+	if (q->check->refused ||
+		(q->check->full_only && strcmp(refresh_mode, "DIFFERENTIAL") == 0))
+		pgt_query_refuse(q->check, refresh_mode, q->text);
+	if (strcmp(refresh_mode, "FULL") == 0)
+		q->effective_mode = "FULL";
+	else if (q->check->full_only)
+	{
+		q->effective_mode = "FULL";
+		q->reason = psprintf("%s is not maintained differentially", q->check->construct);
+	}
+}
+
+/* Triggers on another's table are that owner's business. */
+static void
+check_capture_rights(const PgtPlannedQuery *q)
+{
+	ListCell   *lc;
+
+	foreach(lc, q->check->sources)
+	{
+		const PgtSourceUse *use = lfirst(lc);
+
+		if (strcmp(use->source_type, "TABLE") != 0 || pgt_is_source(use->relid))
+			continue;
+		if (pg_class_aclcheck(use->relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to capture changes of table %s",
+							get_rel_name(use->relid)),
+					 errhint("The table's owner can GRANT TRIGGER on it.")));
+	}
+}
+
+PgtPlannedQuery *
+pgt_plan_query_for(const char *text, const char *refresh_mode)
+{
+	PgtPlannedQuery *q = palloc0(sizeof(PgtPlannedQuery));
+	int			guc_level = NewGUCNestLevel();
+
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	q->text = pstrdup(text);
+	q->query = pgt_query_parse(text);
+	/* a trailing semicolon must not make two queries differ */
+	q->query->stmt_location = -1;
+	q->query->stmt_len = 0;
+	q->expanded = pgt_query_expand(q->query);
+	q->check = pgt_query_check(q->query, q->expanded);
+	choose_mode(q, refresh_mode);
+	check_capture_rights(q);
+	AtEOXact_GUC(false, guc_level);
+	return q;
+}
+
+/* ---- storage ---- */
+
+static List *
+column_definitions(const Query *query)
+{
+	TupleDesc	desc = pgt_query_result_desc(query);
+	List	   *columns = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		columns = lappend(columns,
+						  makeColumnDef(NameStr(att->attname), att->atttypid,
+										att->atttypmod, att->attcollation));
+	}
+	return columns;
+}
+
+Oid
+pgt_create_storage(const PgtPlannedQuery *q, Oid schema, const char *name)
+{
+	CreateStmt *create = makeNode(CreateStmt);
+	ObjectAddress address;
+
+	create->relation = makeRangeVar(get_namespace_name(schema), pstrdup(name), -1);
+	create->tableElts = column_definitions(q->query);
+	create->oncommit = ONCOMMIT_NOOP;
+	address = DefineRelation(create, RELKIND_RELATION, GetUserId(), NULL, NULL);
+	CommandCounterIncrement();
+	/* wide and long values go out of line as in any table */
+	NewRelationCreateToastTable(address.objectId, (Datum) 0);
+	CommandCounterIncrement();
+	return address.objectId;
+}
+
+/* ---- dependencies and capture ---- */
+
+static void
+record_dependencies(Oid relid, const PgtPlannedQuery *q)
+{
+	ObjectAddress self;
+	ObjectAddress other;
+	ListCell   *lc;
+
+	ObjectAddressSet(self, RelationRelationId, relid);
+	foreach(lc, list_concat_copy(q->check->sources, q->check->views))
+	{
+		ObjectAddressSet(other, RelationRelationId,
+						 ((PgtSourceUse *) lfirst(lc))->relid);
+		recordDependencyOn(&self, &other, DEPENDENCY_NORMAL);
+	}
+	foreach(lc, q->check->object_deps)
+		recordDependencyOn(&self, (ObjectAddress *) lfirst(lc), DEPENDENCY_NORMAL);
+}
+
+static PgtDependency *
+dependency_for(int64 pgt_id, const PgtSourceUse *use)
+{
+	PgtDependency *d = palloc0(sizeof(PgtDependency));
+	int			attno = -1;
+
+	d->pgt_id = pgt_id;
+	d->source_relid = use->relid;
+	d->source_type = use->source_type;
+	d->columns = palloc(sizeof(AttrNumber) * (bms_num_members(use->columns) + 1));
+	while ((attno = bms_next_member(use->columns, attno)) >= 0)
+		d->columns[d->ncolumns++] = attno;
+	return d;
+}
+
+static int
+cmp_dependency(const ListCell *a, const ListCell *b)
+{
+	Oid			x = ((const PgtDependency *) lfirst(a))->source_relid;
+	Oid			y = ((const PgtDependency *) lfirst(b))->source_relid;
+
+	return x < y ? -1 : x > y;
+}
+
+static List *
+dependencies_for(int64 pgt_id, const PgtPlannedQuery *q)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, q->check->sources)
+		result = lappend(result, dependency_for(pgt_id, lfirst(lc)));
+	foreach(lc, q->check->views)
+		result = lappend(result, dependency_for(pgt_id, lfirst(lc)));
+	list_sort(result, cmp_dependency);
+	return result;
+}
+
+/* Does "relid" read "target", directly or through other stream tables? */
+static bool
+reads(Oid relid, Oid target)
+{
+	PgtStreamTable *st;
+	ListCell   *lc;
+
+	if (relid == target)
+		return true;
+	st = pgt_stream_table_by_relid(relid, true);
+	if (st == NULL)
+		return false;
+	foreach(lc, pgt_dependency_of(st->pgt_id))
+		if (reads(((PgtDependency *) lfirst(lc))->source_relid, target))
+			return true;
+	return false;
+}
+
+static void
+refuse_cycle(const PgtStreamTable *st, List *dependencies)
+{
+	ListCell   *lc;
+
+	foreach(lc, dependencies)
+	{
+		Oid			source = ((PgtDependency *) lfirst(lc))->source_relid;
+
+		if (reads(source, st->relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("stream table \"%s\" would depend on itself", st->name),
+					 errdetail("Its source \"%s\" reads it.", get_rel_name(source)),
+					 errhint("Cycles of stream tables are not supported.")));
+	}
+}
+
+void
+pgt_attach_sources(PgtStreamTable *st, const PgtPlannedQuery *q)
+{
+	List	   *old = pgt_dependency_of(st->pgt_id);
+	List	   *dependencies = dependencies_for(st->pgt_id, q);
+	ListCell   *lc;
+
+	refuse_cycle(st, dependencies);
+	deleteDependencyRecordsForClass(RelationRelationId, st->relid,
+									RelationRelationId, DEPENDENCY_NORMAL);
+	record_dependencies(st->relid, q);
+	pgt_dependency_replace(st->pgt_id, dependencies);
+	CommandCounterIncrement();
+
+	foreach(lc, dependencies)
+	{
+		const PgtDependency *d = lfirst(lc);
+
+		if (strcmp(d->source_type, "TABLE") == 0 ||
+			strcmp(d->source_type, "STREAM_TABLE") == 0)
+			pgt_capture_start(d->source_relid, d->columns, d->ncolumns,
+							  strcmp(d->source_type, "STREAM_TABLE") == 0);
+	}
+	CommandCounterIncrement();
+	foreach(lc, old)
+		pgt_capture_stop_if_unused(((PgtDependency *) lfirst(lc))->source_relid);
+	CommandCounterIncrement();
+}
+
+void
+pgt_create_state(const PgtStreamTable *st)
+{
+	PgtIdentity identity;
+	PgtProgram *program;
+
+	if (strcmp(st->effective_mode, "FULL") == 0)
+		return;
+	pgt_identity_enter(&identity, pgt_relation_owner(st->relid), st->pinned_settings);
+	program = pgt_program_compile(st->pgt_id, st->relid,
+								  pgt_query_expand(pgt_refresh_load_query(st)),
+								  true, CurrentMemoryContext);
+	pgt_program_check_rights(program);
+	pgt_program_create_state(program);
+	pgt_program_free(program);
+	pgt_identity_leave(&identity);
+	CommandCounterIncrement();
+}
+
+/* ---- catalog rows ---- */
+
+void
+pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q)
+{
+	st->original_query = q->text;
+	st->defining_query = pgt_query_deparse(q->query);
+	st->effective_mode = pstrdup(q->effective_mode);
+	st->effective_mode_reason = q->reason;
+	st->query_tree = nodeToString(q->query);
+	st->tree_version = PGT_MAJOR_VERSION;
+	st->system_identifier = GetSystemIdentifier();
+	st->database_oid = MyDatabaseId;
+	st->pinned_settings = q->check->uses_stable ? pgt_identity_pin_settings() : NIL;
+}
+
+static PgtStreamTable *
+new_stream_table(const PgtPlannedQuery *q, Oid relid, const PgtOptions *o)
+{
+	PgtStreamTable *st = palloc0(sizeof(PgtStreamTable));
+	PgtRowIdentity identity;
+
+	st->schema = get_namespace_name(get_rel_namespace(relid));
+	st->name = get_rel_name(relid);
+	st->schedule = o->schedule;
+	st->refresh_mode = o->refresh_mode;
+	st->diamond_consistency = o->diamond_consistency ? o->diamond_consistency : "atomic";
+	st->diamond_schedule_policy = o->diamond_schedule_policy ? o->diamond_schedule_policy : "fastest";
+	st->requested_cdc_mode = o->cdc_mode;
+	st->created_at = st->updated_at = GetCurrentTimestamp();
+	st->relid = relid;
+	st->status = "INITIALIZING";
+	pgt_fill_state(st, q);
+	st->identity_index = pgt_rowid_create(relid, pgt_auto_index ?
+										  pgt_query_output_key(q->expanded) : NIL);
+	CommandCounterIncrement();
+	pgt_rowid_get(relid, &identity);
+	st->row_identity = identity.by_key ? "key" : "hash";
+	return st;
+}
+
+static void
+say_where_it_went(const PgtStreamTable *st)
+{
+	if (RelationIsVisible(st->relid))
+		return;
+	ereport(NOTICE,
+			(errmsg("stream table \"%s\" was created in schema \"%s\", which is not on search_path",
+					st->name, st->schema),
+			 errhint("Read it as %s.", quote_qualified_identifier(st->schema, st->name))));
+}
+
+static void
+say_mode(const PgtStreamTable *st, const PgtPlannedQuery *q)
+{
+	if (strcmp(st->refresh_mode, "AUTO") == 0 && q->reason != NULL)
+		ereport(NOTICE,
+				(errmsg("stream table \"%s\" is refreshed in mode FULL", st->name),
+				 errdetail("%s.", q->reason),
+				 q->check->hint ? errhint("%s", q->check->hint) : 0));
+	if (q->check->uses_stable)
+		ereport(NOTICE,
+				(errmsg("stream table \"%s\" calls functions whose results depend on settings", st->name),
+				 errdetail("They keep seeing this session's values of TimeZone, DateStyle and the like.")));
+}
+
+Oid
+pgt_create_stream_table(const char *name, const char *query,
+						PgtOptions *options, bool initialize)
+{
+	Oid			schema;
+	char	   *relname;
+	PgtPlannedQuery *q;
+	PgtStreamTable *st;
+	PgtRefreshResult result;
+
+	pgt_name_for_create(name, false, &schema, &relname);
+	q = pgt_plan_query_for(query, options->refresh_mode);
+	st = new_stream_table(q, pgt_create_storage(q, schema, relname), options);
+	pgt_stream_table_insert(st);
+	CommandCounterIncrement();
+	pgt_attach_sources(st, q);
+	pgt_create_state(st);
+	say_where_it_went(st);
+	say_mode(st, q);
+
+	if (initialize && IsolationUsesXactSnapshot())
+	{
+		initialize = false;
+		ereport(NOTICE,
+				(errmsg("stream table \"%s\" will be filled after this transaction", st->name),
+				 errdetail("A transaction at REPEATABLE READ or SERIALIZABLE may not see what others have committed.")));
+	}
+	if (initialize)
+		pgt_refresh_in_transaction(st->pgt_id, PGT_REFRESH_DEFAULT, true,
+								   "INITIAL", &result);
+	pgt_schedule_notice_at_commit();
+	return st->relid;
+}

@@ -1,0 +1,27 @@
+/*
+ * applier/api/options.h - the arguments of create and alter, parsed and checked.
+ */
+#ifndef PGT_OPTIONS_H
+#define PGT_OPTIONS_H
+
+#include "postgres.h"
+
+/* What a caller wrote; NULL pointers: not given. */
+typedef struct PgtOptions
+{
+	char	   *schedule;
+	char	   *refresh_mode;
+	char	   *diamond_consistency;
+	char	   *diamond_schedule_policy;
+	char	   *cdc_mode;
+	bool		append_only;
+} PgtOptions;
+
+/*
+ * Check every given option (22023 for a wrong value, 0A000 for one that is not
+ * built yet) and bring it into its stored form: modes in capitals, aliases
+ * resolved, "calculated" as NULL schedule.
+ */
+extern void pgt_options_check(PgtOptions *o);
+
+#endif							/* PGT_OPTIONS_H */
