@@ -67,7 +67,7 @@ check_capture_rights(const PgtPlannedQuery *q)
 	{
 		const PgtSourceUse *use = lfirst(lc);
 
-		if (strcmp(use->source_type, "TABLE") != 0 || pgt_is_source(use->relid))
+		if (strcmp(use->source_type, "TABLE") != 0)
 			continue;
 		if (pg_class_aclcheck(use->relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
 			ereport(ERROR,

@@ -122,6 +122,12 @@ has_pending(List *dependencies, const PgtFrontier *frontier)
 }
 
 bool
+pgt_refresh_ages_by_itself(const PgtStreamTable *st)
+{
+	return ages_by_itself(st, pgt_dependency_of(st->pgt_id));
+}
+
+bool
 pgt_refresh_is_needed(const PgtStreamTable *st)
 {
 	PgtProgress *p = pgt_progress_get(st->pgt_id);

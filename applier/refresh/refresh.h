@@ -49,6 +49,11 @@ extern bool pgt_refresh_by_worker(int64 pgt_id, PgtRefreshResult *result,
  * filled, marked for rebuild)?  Needs a transaction. */
 extern bool pgt_refresh_is_needed(const PgtStreamTable *st);
 
+/* FULL stream tables whose result changes without any captured change (volatile
+ * or time-dependent functions, foreign tables, materialized views): due at
+ * every tick of their schedule, changed or not.  Needs a transaction. */
+extern bool pgt_refresh_ages_by_itself(const PgtStreamTable *st);
+
 /* The analysed query of a stream table: the stored tree, or, when another
  * major version wrote it, the text parsed again. */
 extern struct Query *pgt_refresh_load_query(const PgtStreamTable *st);

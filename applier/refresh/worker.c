@@ -82,7 +82,8 @@ try_refresh(PgtRefreshRecord *record, PgtRefreshMode mode, const char *reason,
 	PG_TRY();
 	{
 		StartTransactionCommand();
-		pgt_refresh_run(record->pgt_id, mode, false, false, result);
+		/* waits for a manual refresh: what it leaves unabsorbed is ours to do */
+		pgt_refresh_run(record->pgt_id, mode, true, false, result);
 		if (reason != NULL && result->reason == NULL)
 			result->reason = reason;
 		complete_record(record, result);
