@@ -14,6 +14,7 @@
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -230,6 +231,7 @@ named_stream_table(FunctionCallInfo fcinfo)
 {
 	char	   *name = text_arg(fcinfo, 0);
 
+	PreventCommandIfReadOnly("changing a stream table");
 	if (name == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

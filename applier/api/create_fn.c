@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -58,6 +59,7 @@ schedule_arg(FunctionCallInfo fcinfo)
 static void
 take_options(FunctionCallInfo fcinfo, PgtOptions *o)
 {
+	PreventCommandIfReadOnly("pgtrickle.create_stream_table()");
 	memset(o, 0, sizeof(*o));
 	o->schedule = schedule_arg(fcinfo);
 	o->refresh_mode = text_arg(fcinfo, ARG_MODE);

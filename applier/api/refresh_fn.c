@@ -5,6 +5,7 @@
 
 #include "access/htup_details.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 
@@ -46,6 +47,7 @@ pgt_refresh(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {0};
 
+	PreventCommandIfReadOnly("pgtrickle.refresh_stream_table()");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
