@@ -1,20 +1,26 @@
-# pg_trickle: two libraries from one PGXS Makefile.
-#   make, make install, make test, make demo, make lint, make format, make bench
+# pg_trickle: two libraries from one PGXS Makefile.  "make help" lists targets.
 
 EXTENSION    = pg_trickle
 MODULE_big   = pg_trickle
-OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard applier/*.c applier/*/*.c))) \
-               decoder/wire_read.o decoder/wire_write.o
+OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard applier/*.c applier/*/*.c decoder/wire*.c)))
 DECODER      = pg_trickle_decoder
 DECODER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard decoder/*.c)))
 PG_CPPFLAGS  = -I$(srcdir)
 PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 DATA         = $(wildcard sql/pg_trickle--*.sql)
-EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc
+EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
+
+# run in this order, in one database; extension comes first and stays installed
+REGRESS = \
+	extension
+
+# "make test" runs these and everything else; "make installcheck" runs only
+# these, against a running server that has the library preloaded
+REGRESS_OPTS = --dbname=pg_trickle_regress
 
 PG_CONFIG   ?= pg_config
 with_llvm    = no
-PGXS        := $(shell $(PG_CONFIG) --pgxs)
+PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 include $(PGXS)
 override with_llvm = no
 
@@ -30,7 +36,38 @@ uninstall: uninstall-decoder
 uninstall-decoder:
 	rm -f '$(DESTDIR)$(pkglibdir)/$(DECODER)$(DLSUFFIX)'
 
-# every object depends on every header: the tree is small, a stale object is dear
-$(OBJS) $(DECODER_OBJS): $(wildcard decoder/*.h applier/*.h applier/*/*.h)
+# Every object depends on every header, and on the server and flags it was
+# built for: the tree is small, a stale object is dear.
+BUILT_FOR := $(shell $(PG_CONFIG) --version --includedir-server 2>/dev/null) $(COPT) $(PROFILE)
+$(shell echo '$(BUILT_FOR)' | cmp -s - .build_stamp || { echo '$(BUILT_FOR)' >.build_stamp; } 2>/dev/null)
+$(OBJS) $(DECODER_OBJS): $(wildcard decoder/*.h applier/*.h applier/*/*.h) .build_stamp
 
-.PHONY: install-decoder uninstall-decoder
+# ---- for people; the scripts say what each does ----
+
+export PG_CONFIG
+help:
+	@echo 'make [PG_CONFIG=...]  build for the server that pg_config belongs to'
+	@echo 'make install          install into that server'
+	@echo 'make demo             a shop, its stream tables and a writing load, live'
+	@echo 'make test             build, install, run every test'
+	@echo 'make bench            measure; see docs/performance.md'
+	@echo 'make lint             warnings as errors, scripts checked'
+	@echo 'make format           lay out the C sources by .clang-format'
+	@echo 'make valgrind         the regression tests under valgrind'
+	@echo 'make sanitize         the regression tests with address and undefined sanitizers'
+demo:
+	@tools/demo.sh
+test:
+	@tools/test.sh $(TESTS)
+bench:
+	@bench/run.sh
+lint:
+	@tools/lint.sh
+format:
+	@tools/format.sh
+valgrind:
+	@tools/memcheck.sh valgrind
+sanitize:
+	@tools/memcheck.sh sanitize
+
+.PHONY: install-decoder uninstall-decoder help demo test bench lint format valgrind sanitize
