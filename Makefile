@@ -24,6 +24,10 @@ PGXS        := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 include $(PGXS)
 override with_llvm = no
 
+ifeq ($(PGXS),)
+all install:
+	$(error no $(PG_CONFIG) here: "make test" and "make demo" install PostgreSQL, or set PG_CONFIG)
+else
 all: $(DECODER)$(DLSUFFIX)
 
 $(DECODER)$(DLSUFFIX): $(DECODER_OBJS)
@@ -41,6 +45,7 @@ uninstall-decoder:
 BUILT_FOR := $(shell $(PG_CONFIG) --version --includedir-server 2>/dev/null) $(COPT) $(PROFILE)
 $(shell echo '$(BUILT_FOR)' | cmp -s - .build_stamp || { echo '$(BUILT_FOR)' >.build_stamp; } 2>/dev/null)
 $(OBJS) $(DECODER_OBJS): $(wildcard decoder/*.h applier/*.h applier/*/*.h) .build_stamp
+endif
 
 # ---- for people; the scripts say what each does ----
 

@@ -37,10 +37,11 @@ as_server_user "$PGT_BINDIR/postgres" --version >/dev/null ||
 	die "user $(server_user) may not run $PGT_BINDIR/postgres"
 
 cd "$tree"
+[ $# -gt 0 ] || set -- t/*.pl
 rc=0
 as_server_user env PATH="$PGT_BINDIR:$PATH" LC_ALL=C.UTF-8 \
 	PG_REGRESS="$PGT_TESTDIR/regress/pg_regress" \
 	PGT_ISOLATION_REGRESS="$PGT_TESTDIR/isolation/pg_isolation_regress" \
 	TESTDIR="$tree" TESTDATADIR="$tree/tmp_check" TESTLOGDIR="$tree/tmp_check/log" \
 	PG_TEST_PORT_DIR="$PGT_WORK/ports" \
-	prove --timer -I t/lib -I "$PGT_TESTDIR/perl" ${PROVE_FLAGS:-} "${@:-t/}" </dev/null || rc=$?
+	prove --timer -I t/lib -I "$PGT_TESTDIR/perl" ${PROVE_FLAGS:-} "$@" </dev/null || rc=$?
