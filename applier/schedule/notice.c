@@ -1,0 +1,224 @@
+/*
+ * applier/schedule/notice.c - what sessions tell launcher and scheduler, at
+ * commit, and how they make them leave a database.
+ *
+ * Owns this backend's pending notices: flags that a transaction sets and that
+ * its end delivers (COMMIT) or forgets (ABORT).  Delivering uses atomics and
+ * latches only.  A notice given in a sub-transaction that is rolled back is
+ * delivered all the same: it costs one look.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "applier/schedule/schedule.h"
+#include "applier/schedule/shared.h"
+#include "decoder/compat.h"
+
+#define PGT_EVICT_MS	10000
+
+static bool catalog_notice = false;
+static bool launcher_notice = false;
+static Oid	launcher_database = InvalidOid; /* of launcher_notice; 0: any */
+static bool holding = false;	/* pgt_shared->holds has entries of ours */
+
+static object_access_hook_type previous_object_access_hook = NULL;
+
+PG_FUNCTION_INFO_V1(pgt_schedule_wake);
+PG_FUNCTION_INFO_V1(pgt_schedule_definitions_changed);
+
+void
+pgt_schedule_notice_at_commit(void)
+{
+	catalog_notice = true;
+}
+
+void
+pgt_launcher_wake(Oid dboid)
+{
+	/* two databases in one transaction: look at all */
+	if (launcher_notice && launcher_database != dboid)
+		launcher_database = InvalidOid;
+	else
+		launcher_database = dboid;
+	launcher_notice = true;
+}
+
+static void
+deliver_catalog_notice(void)
+{
+	PgtDatabaseSlot *db = pgt_shared_database(MyDatabaseId);
+
+	if (db == NULL)
+		return;
+	if (pgt_shared_own_process)
+		pg_atomic_exchange_u32(&db->reload, 1);
+	else
+		pg_atomic_exchange_u32(&db->catalog_changed, 1);
+	pgt_shared_wake(pg_atomic_read_u32(&db->procno));
+}
+
+static void
+release_holds(void)
+{
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < PGT_HOLDS; i++)
+		if (pgt_shared->holds[i].pid == MyProcPid)
+			pgt_shared->holds[i].pid = 0;
+	LWLockRelease(pgt_shared->lock);
+	holding = false;
+	pgt_shared_probe(InvalidOid);
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (event == XACT_EVENT_COMMIT && catalog_notice)
+		deliver_catalog_notice();
+	if (event == XACT_EVENT_COMMIT && launcher_notice)
+		pgt_shared_probe(launcher_database);
+	if (holding)
+		release_holds();
+	catalog_notice = false;
+	launcher_notice = false;
+}
+
+/* DROP EXTENSION by whatever command, CREATE and DROP DATABASE. */
+static void
+object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
+			  void *arg)
+{
+	if (previous_object_access_hook)
+		previous_object_access_hook(access, classid, objid, subid, arg);
+	if (classid == DatabaseRelationId &&
+		(access == OAT_POST_CREATE || access == OAT_DROP))
+		pgt_launcher_wake(InvalidOid);
+	if (classid == ExtensionRelationId && access == OAT_DROP &&
+		objid == get_extension_oid("pg_trickle", true))
+		pgt_schedule_notice_at_commit();
+}
+
+void
+pgt_notice_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	previous_object_access_hook = object_access_hook;
+	object_access_hook = object_access;
+}
+
+/* ---- leaving a database ---- */
+
+/* Under the exclusive lock.  When the table is full the database is evicted
+ * without a hold: the launcher may be quick enough to come back. */
+static void
+set_hold(Oid dboid)
+{
+	for (int i = 0; i < PGT_HOLDS; i++)
+	{
+		if (pgt_shared->holds[i].pid != 0)
+			continue;
+		pgt_shared->holds[i].dboid = dboid;
+		pgt_shared->holds[i].pid = MyProcPid;
+		holding = true;
+		return;
+	}
+}
+
+/* Under the lock: pids of slots are cleared under it before a process ends,
+ * so a signal cannot reach a stranger. */
+static bool
+ask_to_leave(Oid dboid)
+{
+	bool		someone = false;
+
+	for (int i = 0; i < pgt_shared->nslots; i++)
+	{
+		PgtDatabaseSlot *db = &pgt_shared->databases[i];
+		PgtWorkerSlot *worker = &pgt_shared->workers[i];
+
+		if (pg_atomic_read_u32(&db->dboid) == dboid &&
+			(db->state == PGT_DATABASE_STARTING ||
+			 db->state == PGT_DATABASE_RUNNING))
+		{
+			someone = true;
+			pg_atomic_write_u32(&db->leave, 1);
+			pgt_shared_wake(pg_atomic_read_u32(&db->procno));
+		}
+		if (worker->in_use && worker->dboid == dboid)
+		{
+			someone = true;
+			worker->leave = true;
+			if (worker->pid != 0)
+				kill(worker->pid, SIGTERM);
+		}
+	}
+	return someone;
+}
+
+static bool
+asked_and_still_there(Oid dboid)
+{
+	bool		someone;
+
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	someone = ask_to_leave(dboid);
+	LWLockRelease(pgt_shared->lock);
+	return someone;
+}
+
+void
+pgt_schedule_evict_database(Oid dboid)
+{
+	TimestampTz until;
+
+	if (pgt_shared == NULL || !OidIsValid(dboid))
+		return;
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	set_hold(dboid);
+	LWLockRelease(pgt_shared->lock);
+
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PGT_EVICT_MS);
+	ConditionVariablePrepareToSleep(&pgt_shared->gone);
+	while (asked_and_still_there(dboid) && GetCurrentTimestamp() < until)
+		ConditionVariableTimedSleep(&pgt_shared->gone, 1000L,
+									pgt_wait_event("PgTrickleEvict"));
+	ConditionVariableCancelSleep();
+}
+
+/* ---- SQL ---- */
+
+/* The extension's script calls it: the launcher looks at this database when
+ * CREATE EXTENSION (or ALTER EXTENSION UPDATE) commits. */
+Datum
+pgt_schedule_wake(PG_FUNCTION_ARGS)
+{
+	pgt_launcher_wake(MyDatabaseId);
+	PG_RETURN_VOID();
+}
+
+/* Statement trigger on pgt_definitions: rows that arrive by COPY, as a
+ * restored dump's do, have no state yet and are built by the scheduler. */
+Datum
+pgt_schedule_definitions_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by a trigger",
+						"pgt_schedule_definitions_changed")));
+	pgt_schedule_notice_at_commit();
+	PG_RETURN_POINTER(NULL);
+}
