@@ -43,4 +43,18 @@
 #include "varatt.h"
 #endif
 
+/* 17 replaced PGPROC's own number by MyProcNumber */
+#if PG_VERSION_NUM >= 170000
+#define PGT_MY_PROCNO MyProcNumber
+#else
+#define PGT_MY_PROCNO (MyProc->pgprocno)
+#endif
+
+/* 17 gave extensions wait events of their own; before, they share one */
+#if PG_VERSION_NUM >= 170000
+#define pgt_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define pgt_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -247,6 +247,40 @@ CREATE FUNCTION pgtrickle._resolve(name text) RETURNS bigint
 -- schedule
 ---------------------------------------------------------------------------
 
+CREATE FUNCTION pgtrickle.parse_duration_seconds(input text) RETURNS float8
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_parse_duration_seconds';
+
+-- of the whole server
+CREATE FUNCTION pgtrickle.worker_pool_status(
+    OUT active_workers int, OUT idle_workers int, OUT max_workers int,
+    OUT per_db_cap int, OUT queued int, OUT parallel_mode text) RETURNS record
+    LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_worker_pool_status';
+
+-- of this database: queued, running and recently finished refreshes
+CREATE FUNCTION pgtrickle.parallel_job_status(max_age interval DEFAULT '5 minutes')
+    RETURNS TABLE (job_id bigint, unit text, kind text, status text, members text[],
+                   attempt int, worker_pid int, enqueued_at timestamptz,
+                   started_at timestamptz, finished_at timestamptz,
+                   duration_ms float8, outcome text)
+    LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_parallel_job_status';
+
+-- Tells the launcher, at commit, to look at this database.
+CREATE FUNCTION pgtrickle._schedule_wake() RETURNS void
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_schedule_wake';
+REVOKE ALL ON FUNCTION pgtrickle._schedule_wake() FROM PUBLIC;
+
+-- Rows that arrive by SQL, as a restored dump's do, are built by the scheduler;
+-- rows written by the engine fire no trigger.
+CREATE FUNCTION pgtrickle._definitions_changed() RETURNS trigger
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_schedule_definitions_changed';
+REVOKE ALL ON FUNCTION pgtrickle._definitions_changed() FROM PUBLIC;
+CREATE TRIGGER pgt_definitions_changed AFTER INSERT OR UPDATE OR DELETE
+    ON pgtrickle.pgt_definitions
+    FOR EACH STATEMENT EXECUTE FUNCTION pgtrickle._definitions_changed();
+ALTER TABLE pgtrickle.pgt_definitions ENABLE ALWAYS TRIGGER pgt_definitions_changed;
+
+SELECT pgtrickle._schedule_wake();
+
 ---------------------------------------------------------------------------
 -- monitor
 ---------------------------------------------------------------------------

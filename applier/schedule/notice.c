@@ -29,7 +29,7 @@
 
 static bool catalog_notice = false;
 static bool launcher_notice = false;
-static Oid	launcher_database = InvalidOid; /* of launcher_notice; 0: any */
+static Oid	launcher_database = InvalidOid; /* of launcher_notice */
 static bool holding = false;	/* pgt_shared->holds has entries of ours */
 
 static object_access_hook_type previous_object_access_hook = NULL;
@@ -46,10 +46,8 @@ pgt_schedule_notice_at_commit(void)
 void
 pgt_launcher_wake(Oid dboid)
 {
-	/* two databases in one transaction: look at all */
-	if (launcher_notice && launcher_database != dboid)
-		launcher_database = InvalidOid;
-	else
+	/* only the own database is ever probed, whatever else is to be told */
+	if (OidIsValid(dboid))
 		launcher_database = dboid;
 	launcher_notice = true;
 }
@@ -73,11 +71,16 @@ release_holds(void)
 {
 	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < PGT_HOLDS; i++)
-		if (pgt_shared->holds[i].pid == MyProcPid)
-			pgt_shared->holds[i].pid = 0;
+	{
+		PgtHold    *hold = &pgt_shared->holds[i];
+
+		if (hold->pid != MyProcPid)
+			continue;
+		hold->pid = 0;
+		pgt_shared_probe(hold->dboid);
+	}
 	LWLockRelease(pgt_shared->lock);
 	holding = false;
-	pgt_shared_probe(InvalidOid);
 }
 
 static void
@@ -94,9 +97,10 @@ xact_callback(XactEvent event, void *arg)
 		release_holds();
 	catalog_notice = false;
 	launcher_notice = false;
+	launcher_database = InvalidOid;
 }
 
-/* DROP EXTENSION by whatever command, CREATE and DROP DATABASE. */
+/* DROP EXTENSION by whatever command; CREATE, ALTER and DROP DATABASE. */
 static void
 object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 			  void *arg)
@@ -104,7 +108,8 @@ object_access(ObjectAccessType access, Oid classid, Oid objid, int subid,
 	if (previous_object_access_hook)
 		previous_object_access_hook(access, classid, objid, subid, arg);
 	if (classid == DatabaseRelationId &&
-		(access == OAT_POST_CREATE || access == OAT_DROP))
+		(access == OAT_POST_CREATE || access == OAT_POST_ALTER ||
+		 access == OAT_DROP))
 		pgt_launcher_wake(InvalidOid);
 	if (classid == ExtensionRelationId && access == OAT_DROP &&
 		objid == get_extension_oid("pg_trickle", true))

@@ -38,8 +38,9 @@ extern double pgt_schedule_duration_ms(const char *text);
  * scheduler of this database is told to look again. */
 extern void pgt_schedule_notice_at_commit(void);
 
-/* At commit the launcher is told to look whether this database (InvalidOid:
- * any database) needs a scheduler.  CREATE EXTENSION, CREATE DATABASE. */
+/* At commit the launcher is told to look whether this database needs a
+ * scheduler now (CREATE EXTENSION does it), or, InvalidOid, which databases
+ * there are and may be connected to. */
 extern void pgt_launcher_wake(Oid dboid);
 
 /*

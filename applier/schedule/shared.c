@@ -194,7 +194,7 @@ pgt_shared_probe(Oid dboid)
 											   &expected, dboid) ||
 			expected == dboid;
 	}
-	if (!noted)
+	if (OidIsValid(dboid) && !noted)
 		pg_atomic_write_u32(&pgt_shared->probe_all, 1);
 	pg_atomic_exchange_u32(&pgt_shared->rescan, 1);
 	pgt_shared_wake_launcher();
@@ -252,7 +252,6 @@ pgt_process_settings(void)
 		{"row_security", "off"},
 		{"session_replication_role", "origin"},
 		{"search_path", "pg_catalog, pg_temp"},
-		{"client_min_messages", "error"},
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)

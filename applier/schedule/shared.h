@@ -74,10 +74,12 @@ typedef struct PgtDatabaseSlot
 	PgtQueuedJob queue[PGT_QUEUE_SHOWN];	/* the first of them */
 } PgtDatabaseSlot;
 
-/* IDLE -> ASSIGNED (scheduler) -> RUNNING -> DONE (worker) -> IDLE (scheduler) */
+/* IDLE -> RESERVED -> ASSIGNED (by the scheduler) -> RUNNING -> DONE (by the
+ * worker) -> IDLE (by the scheduler) */
 typedef enum PgtJobState
 {
 	PGT_JOB_IDLE,
+	PGT_JOB_RESERVED,
 	PGT_JOB_ASSIGNED,
 	PGT_JOB_RUNNING,
 	PGT_JOB_DONE
@@ -181,7 +183,8 @@ extern bool pgt_shared_dirty_test(PgtDatabaseSlot *db, uint32 bit);
 extern bool pgt_shared_dirty_take(PgtDatabaseSlot *db, uint32 bit);
 extern void pgt_shared_touched(Oid dboid, Oid relid);
 
-/* Ask the launcher to look at a database (InvalidOid: at all). */
+/* Ask the launcher to look whether a database has the extension now
+ * (InvalidOid: which databases there are). */
 extern void pgt_shared_probe(Oid dboid);
 
 /* Common to the three kinds of process. */

@@ -1,0 +1,109 @@
+/*
+ * applier/schedule/graph.h - the stream tables of a database and who reads
+ * whom, as the scheduler holds them in memory.
+ */
+#ifndef PGT_SCHEDULE_GRAPH_H
+#define PGT_SCHEDULE_GRAPH_H
+
+#include "postgres.h"
+#include "utils/timestamp.h"
+
+#include "applier/catalog/catalog.h"
+#include "applier/schedule/schedule.h"
+#include "applier/schedule/shared.h"
+
+typedef enum PgtNodeStatus
+{
+	PGT_NODE_ACTIVE,			/* INITIALIZING or ACTIVE */
+	PGT_NODE_SUSPENDED,
+	PGT_NODE_ERROR
+} PgtNodeStatus;
+
+typedef struct PgtNode
+{
+	/* from the catalog, anew at each load */
+	int64		pgt_id;
+	Oid			relid;
+	char	   *name;			/* schema.name, quoted where needed */
+	PgtSchedule schedule;
+	PgtNodeStatus status;
+	bool		immediate;		/* maintained by its writers */
+	bool		populated;
+	bool		needs_reinit;
+	int			consecutive_errors;
+
+	/* edges, as indexes into the graph's arrays */
+	int			nsources;
+	int		   *sources;
+	int			nupstream;
+	int		   *upstream;		/* stream tables it reads */
+	int			nconsumers;
+	int		   *consumers;		/* stream tables that read it */
+	int64		interval_ms;	/* effective; 0: continuous */
+
+	/* the scheduler's own, kept over loads */
+	bool		changed;		/* a source changed since the last start */
+	bool		running;
+	bool		hard_failed;	/* not before the catalog changes */
+	int			failures;		/* in a row, of this scheduler's watch */
+	int			skips;			/* in a row: somebody else was refreshing */
+	int			slowdown;		/* factor on the interval, 1 .. 8 */
+	int			last_worker;	/* slot that keeps its plans, or -1 */
+	TimestampTz started_at;
+	TimestampTz finished_at;
+	TimestampTz next_try;		/* not before, after an error */
+	TimestampTz wanted_since;	/* due since, 0: not waiting */
+	int			refreshes;		/* that changed rows, not announced yet */
+	int64		rows_inserted;	/* by them */
+	int64		rows_deleted;
+
+	/* of one pass */
+	TimestampTz due;
+	bool		will_run;
+} PgtNode;
+
+typedef struct PgtGraphSource
+{
+	Oid			relid;
+	uint32		dirty_bit;
+	int			nreaders;
+	int		   *readers;
+	/* kept over loads */
+	bool		clean_wanted;	/* its buffer was read since the last clean-up */
+	int64		consumed;		/* changes since then */
+	TimestampTz cleaned_at;
+} PgtGraphSource;
+
+typedef struct PgtGraph
+{
+	MemoryContext context;		/* holds all of it */
+	int			nnodes;
+	PgtNode    *nodes;			/* by pgt_id */
+	int		   *order;			/* node indexes, upstream first */
+	int			nsources;
+	PgtGraphSource *sources;	/* by relid */
+} PgtGraph;
+
+/*
+ * Read the catalog, in the caller's transaction, into a new context under
+ * "parent".  What the scheduler knows of nodes and sources is taken over from
+ * "old" (may be NULL), which stays as it is: the caller frees it.
+ */
+extern PgtGraph *pgt_graph_load(MemoryContext parent, const PgtGraph *old);
+extern PgtNodeStatus pgt_graph_status(const PgtStreamTable *st);
+extern PgtNode *pgt_graph_find(PgtGraph *graph, int64 pgt_id);
+
+/* Dirty bits -> changed flags. */
+extern void pgt_graph_see_changes(PgtGraph *graph, PgtDatabaseSlot *db);
+/* A refresh of the node starts: what commits from now on is news. */
+extern void pgt_graph_take_changes(PgtGraph *graph, PgtDatabaseSlot *db,
+								   PgtNode *node);
+
+/* Fill due and will_run of all nodes. */
+extern void pgt_graph_compute_due(PgtGraph *graph, TimestampTz now);
+/* Would the node be refreshed if it were due? */
+extern bool pgt_graph_wants(const PgtNode *node);
+/* Must it wait for a stream table it reads? */
+extern bool pgt_graph_is_held(const PgtGraph *graph, const PgtNode *node);
+
+#endif							/* PGT_SCHEDULE_GRAPH_H */

@@ -1,0 +1,871 @@
+/*
+ * applier/schedule/scheduler.c - one process per database: what is due, and
+ * who does it.
+ *
+ * The loop: reset the latch; reload the catalog if somebody changed it; collect
+ * finished jobs; turn dirty bits into changed stream tables; give what is due
+ * to workers; send events and clean up; sleep on the latch, with a timeout
+ * only when something in memory has a due time.  A database in which nothing
+ * changes is slept through.
+ *
+ * Owns: the graph (a context replaced at each load) and, between them, all
+ * scheduling decisions of this database.  It writes no stream table itself
+ * except when there is no worker to be had (run_alone).
+ *
+ * Errors: what a refresh does wrong is a job's result.  Side work (events,
+ * clean-up, restoring) runs guarded: an error there is logged and does not
+ * end the process.  Any other ERROR ends it, the launcher starts another one
+ * after a pause, and that one first makes an earlier one's workers leave and
+ * closes the history rows they left RUNNING.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "applier/capture/capture.h"
+#include "applier/catalog/catalog.h"
+#include "applier/schedule/graph.h"
+#include "applier/schedule/notify.h"
+#include "applier/schedule/pool.h"
+#include "applier/settings.h"
+#include "decoder/compat.h"
+
+#define PGT_RETRY_FIRST_MS		1000
+#define PGT_RETRY_LAST_MS		300000
+#define PGT_SKIP_FIRST_MS		100
+#define PGT_SKIP_LAST_MS		10000
+#define PGT_SLOWDOWN_LAST		8
+#define PGT_EVENTS_EVERY_MS		1000
+#define PGT_CLEAN_EVERY_MS		10000
+#define PGT_CLEAN_BUSY_MS		1000
+#define PGT_CLEAN_BUSY_CHANGES	100000
+#define PGT_PRUNE_EVERY_MS		60000
+#define PGT_PRUNE_BUSY_MS		1000
+#define PGT_PRUNE_ROWS			1000
+
+typedef struct Scheduler
+{
+	PgtDatabaseSlot *db;
+	uint32		generation;
+	PgtSchedulerEnd end;		/* told to the launcher at exit */
+	Oid			extension;
+	PgtGraph   *graph;
+	bool		again;			/* do not sleep, there is more to do */
+	bool		events_now;		/* an event that should not wait */
+	TimestampTz events_sent_at;
+	int			refreshes_since_prune;
+	TimestampTz prune_at;
+} Scheduler;
+
+static Scheduler self;
+
+/* ---- beginning and end ---- */
+
+/* Workers hold results for this scheduler only: they end with it. */
+static void
+scheduler_exit(int code, Datum arg)
+{
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&self.db->procno, 0);
+	self.db->state = PGT_DATABASE_ENDED;
+	self.db->end = self.end;
+	self.db->pid = 0;
+	self.db->queued = 0;
+	LWLockRelease(pgt_shared->lock);
+	pgt_pool_dismiss();
+	pgt_shared_wake_launcher();
+	ConditionVariableBroadcast(&pgt_shared->gone);
+}
+
+/* False: the launcher gave this start up in the meantime. */
+static bool
+attach(int index, Oid *dboid)
+{
+	bool		wanted;
+
+	self.db = &pgt_shared->databases[index];
+	self.end = PGT_END_ERROR;
+	memcpy(&self.generation, MyBgworkerEntry->bgw_extra, sizeof(self.generation));
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	wanted = self.db->state == PGT_DATABASE_STARTING &&
+		self.db->generation == self.generation;
+	if (wanted)
+	{
+		self.db->pid = MyProcPid;
+		*dboid = pg_atomic_read_u32(&self.db->dboid);
+		pg_atomic_write_u32(&self.db->procno, PGT_MY_PROCNO + 1);
+	}
+	LWLockRelease(pgt_shared->lock);
+	if (wanted)
+		before_shmem_exit(scheduler_exit, (Datum) 0);
+	return wanted;
+}
+
+static void
+end_with(PgtSchedulerEnd end)
+{
+	self.end = end;
+	proc_exit(0);
+}
+
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* In a transaction.  The extension made anew has other relations: start anew. */
+static void
+check_extension(void)
+{
+	if (!pgt_extension_installed())
+	{
+		AbortCurrentTransaction();
+		end_with(PGT_END_ABSENT);
+	}
+	if (OidIsValid(self.extension) && self.extension != pgt_extension_oid())
+	{
+		AbortCurrentTransaction();
+		end_with(PGT_END_ASKED);
+	}
+	self.extension = pgt_extension_oid();
+}
+
+/*
+ * Run work in a transaction of its own.  An error is logged as a warning and
+ * rolled back; returns false then.
+ */
+typedef void (*GuardedWork) (void *arg);
+
+static bool
+run_guarded(GuardedWork work, void *arg, const char *what)
+{
+	MemoryContext before = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		work(arg);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(before);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("pg_trickle could not %s: %s", what, error->message)));
+		FreeErrorData(error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(before);
+	return ok;
+}
+
+/* ---- events ---- */
+
+static void
+keep_event(const char *event, const PgtNode *node, const PgtEventField *fields,
+		   int nfields)
+{
+	pgt_notify_keep(event, node->name, fields, nfields);
+	self.events_now = true;
+}
+
+static bool
+completed_any(void)
+{
+	for (int i = 0; i < self.graph->nnodes; i++)
+		if (self.graph->nodes[i].refreshes > 0)
+			return true;
+	return false;
+}
+
+/* One refresh_completed per stream table for all refreshes since the last. */
+static void
+keep_completed(void)
+{
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		PgtNode    *node = &self.graph->nodes[i];
+		PgtEventField fields[] = {
+			{"refreshes", NULL, node->refreshes},
+			{"rows_inserted", NULL, (double) node->rows_inserted},
+			{"rows_deleted", NULL, (double) node->rows_deleted},
+		};
+
+		if (node->refreshes == 0)
+			continue;
+		pgt_notify_keep("refresh_completed", node->name, fields, lengthof(fields));
+		node->refreshes = 0;
+		node->rows_inserted = node->rows_deleted = 0;
+	}
+}
+
+static void
+send_events(void *arg)
+{
+	pgt_notify_send();
+}
+
+static void
+send_due_events(TimestampTz now)
+{
+	if (!pgt_notify_any_kept() && !completed_any())
+		return;
+	if (!self.events_now &&
+		!TimestampDifferenceExceeds(self.events_sent_at, now, PGT_EVENTS_EVERY_MS))
+		return;
+	keep_completed();
+	(void) run_guarded(send_events, NULL, "send events");
+	pgt_notify_forget();
+	self.events_now = false;
+	self.events_sent_at = now;
+}
+
+/* ---- the catalog ---- */
+
+static void
+restore_one(void *arg)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgt_restore_stream_table(*(int64 *) arg);
+	PopActiveSnapshot();
+}
+
+/* Definitions without state, as a restored dump leaves them.  In the caller's
+ * transaction; the result lives in "context". */
+static int
+find_stateless(MemoryContext context, int64 **ids)
+{
+	int			count;
+
+	SPI_connect();
+	if (SPI_execute("SELECT d.pgt_id FROM pgtrickle.pgt_definitions d "
+					"WHERE NOT EXISTS (SELECT FROM pgtrickle.pgt_state s"
+					" WHERE s.pgt_id OPERATOR(pg_catalog.=) d.pgt_id) "
+					"ORDER BY d.pgt_id", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for stream tables without state");
+	count = (int) SPI_processed;
+	*ids = MemoryContextAlloc(context, sizeof(int64) * (count + 1));
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		(*ids)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+												SPI_tuptable->tupdesc, 1,
+												&isnull));
+	}
+	SPI_finish();
+	return count;
+}
+
+/* By pgt_id: what a stream table reads was created before it. */
+static void
+restore_stateless(void)
+{
+	int64	   *ids;
+	int			count;
+
+	begin_transaction();
+	check_extension();
+	count = find_stateless(TopMemoryContext, &ids);
+	commit_transaction();
+	for (int i = 0; i < count; i++)
+		(void) run_guarded(restore_one, &ids[i], "restore a stream table");
+	pfree(ids);
+}
+
+static void
+compare_with_old(PgtNode *node, const PgtNode *old, bool outside)
+{
+	if (outside)
+	{
+		node->hard_failed = false;
+		node->next_try = 0;
+		node->skips = 0;
+	}
+	if (old == NULL)
+		return;
+	if (old->status != PGT_NODE_ACTIVE && node->status == PGT_NODE_ACTIVE)
+	{
+		node->changed = true;
+		node->failures = 0;
+		node->next_try = 0;
+		keep_event("resumed", node, NULL, 0);
+	}
+	if (node->needs_reinit && !old->needs_reinit)
+		keep_event("reinitialize_needed", node, NULL, 0);
+}
+
+/* outside: somebody else than our workers changed the catalog, so that what
+ * failed for good may succeed now. */
+static void
+reload(bool outside)
+{
+	PgtGraph   *old = self.graph;
+
+	if (outside)
+		restore_stateless();
+	begin_transaction();
+	check_extension();
+	self.graph = pgt_graph_load(TopMemoryContext, old);
+	commit_transaction();
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		PgtNode    *node = &self.graph->nodes[i];
+
+		compare_with_old(node, old ? pgt_graph_find(old, node->pgt_id) : NULL,
+						 outside);
+	}
+	if (old != NULL)
+		MemoryContextDelete(old->context);
+}
+
+static void
+reload_if_told(void)
+{
+	bool		outside;
+
+	if (pg_atomic_read_u32(&self.db->catalog_changed) == 0 &&
+		pg_atomic_read_u32(&self.db->reload) == 0)
+		return;
+	pg_atomic_exchange_u32(&self.db->reload, 0);
+	outside = pg_atomic_exchange_u32(&self.db->catalog_changed, 0) != 0;
+	reload(outside);
+}
+
+/* What a refresh may have changed of one stream table. */
+static void
+reread_node(PgtNode *node)
+{
+	PgtStreamTable *st;
+
+	begin_transaction();
+	check_extension();
+	st = pgt_stream_table_get(node->pgt_id, true);
+	if (st != NULL)
+	{
+		PgtProgress *progress = pgt_progress_get(node->pgt_id);
+
+		node->status = pgt_graph_status(st);
+		node->needs_reinit = st->needs_reinit;
+		node->populated = progress != NULL && progress->is_populated;
+		node->consecutive_errors =
+			progress != NULL ? progress->consecutive_errors : 0;
+	}
+	commit_transaction();
+}
+
+/* ---- results ---- */
+
+static int64
+doubled(int64 first, int64 last, int times)
+{
+	int64		value = first;
+
+	while (times-- > 0 && value < last)
+		value *= 2;
+	return Min(value, last);
+}
+
+static void
+wait_before_retry(PgtNode *node, int64 ms)
+{
+	node->changed = true;
+	node->next_try = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
+
+/* A refresh that takes longer than its interval would run without pause and
+ * take what others need: its interval is stretched until it fits. */
+static void
+adapt_interval(PgtNode *node, const PgtJob *job)
+{
+	double		interval = (double) node->interval_ms * node->slowdown;
+	PgtEventField fields[] = {
+		{"duration_ms", NULL, job->duration_ms},
+		{"interval_ms", NULL, interval},
+	};
+
+	if (node->interval_ms == 0 || !pgt_auto_backoff)
+	{
+		node->slowdown = 1;
+		return;
+	}
+	if (job->duration_ms > interval)
+	{
+		keep_event("scheduler_falling_behind", node, fields, lengthof(fields));
+		node->slowdown = Min(node->slowdown * 2, PGT_SLOWDOWN_LAST);
+	}
+	else if (node->slowdown > 1 && job->duration_ms < interval / 4)
+		node->slowdown /= 2;
+}
+
+static void
+note_consumed(const PgtNode *node, const PgtJob *job)
+{
+	for (int i = 0; i < node->nsources; i++)
+	{
+		PgtGraphSource *source = &self.graph->sources[node->sources[i]];
+
+		source->clean_wanted = true;
+		source->consumed += job->changes_consumed;
+	}
+}
+
+static void
+finish_ok(PgtNode *node, const PgtJob *job)
+{
+	if (strcmp(job->action, "SKIPPED") == 0)
+	{
+		/* somebody refreshes it by hand */
+		wait_before_retry(node, doubled(PGT_SKIP_FIRST_MS, PGT_SKIP_LAST_MS,
+										node->skips++));
+		return;
+	}
+	node->skips = 0;
+	node->failures = 0;
+	node->next_try = 0;
+	if (strcmp(job->action, "NO_DATA") != 0)
+	{
+		self.refreshes_since_prune++;
+		note_consumed(node, job);
+		adapt_interval(node, job);
+	}
+	if (job->rows_inserted > 0 || job->rows_deleted > 0)
+	{
+		node->refreshes++;
+		node->rows_inserted += job->rows_inserted;
+		node->rows_deleted += job->rows_deleted;
+	}
+	if (node->populated && !node->needs_reinit)
+		return;
+	reread_node(node);
+	/* it says there is nothing to do: do not ask at once again */
+	if (pgt_graph_wants(node) && !node->changed)
+		wait_before_retry(node, PGT_RETRY_FIRST_MS);
+}
+
+static void
+finish_failed(PgtNode *node, const PgtJob *job)
+{
+	PgtEventField fields[] = {
+		{"error", job->message},
+		{"attempt", NULL, job->attempt},
+	};
+
+	wait_before_retry(node, doubled(PGT_RETRY_FIRST_MS, PGT_RETRY_LAST_MS,
+									node->failures));
+	node->failures++;
+	node->hard_failed = !job->retry;
+	self.refreshes_since_prune++;
+	keep_event("refresh_failed", node, fields, lengthof(fields));
+	reread_node(node);
+	if (node->status == PGT_NODE_ERROR)
+		keep_event("auto_suspended", node, fields, 1);
+}
+
+static void
+fail_running(void *arg)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) pgt_history_fail_running(*(int64 *) arg,
+									"the process that refreshed it ended");
+	PopActiveSnapshot();
+}
+
+static void
+handle_result(const PgtJob *job)
+{
+	PgtNode    *node = pgt_graph_find(self.graph, job->pgt_id);
+	int64		pgt_id = job->pgt_id;
+
+	if (job->end == PGT_JOB_DIED)
+		(void) run_guarded(fail_running, &pgt_id, "close the history of a refresh");
+	if (node == NULL)
+		return;					/* dropped meanwhile */
+	node->running = false;
+	node->finished_at = job->finished_at;
+	if (job->end == PGT_JOB_OK)
+		finish_ok(node, job);
+	else
+		finish_failed(node, job);
+}
+
+static void
+collect_results(void)
+{
+	PgtJob		job;
+
+	while (pgt_pool_collect(&job))
+		handle_result(&job);
+}
+
+/* ---- dispatch ---- */
+
+static bool
+is_ready(const PgtNode *node, TimestampTz now)
+{
+	return !node->running && node->due <= now && node->next_try <= now &&
+		pgt_graph_wants(node) && !pgt_graph_is_held(self.graph, node);
+}
+
+static int
+compare_waiting(const void *a, const void *b)
+{
+	TimestampTz x = (*(PgtNode *const *) a)->wanted_since;
+	TimestampTz y = (*(PgtNode *const *) b)->wanted_since;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What can run now, who waits longest first. */
+static int
+ready_nodes(PgtNode **ready, TimestampTz now)
+{
+	int			count = 0;
+
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		PgtNode    *node = &self.graph->nodes[self.graph->order[i]];
+
+		if (!is_ready(node, now))
+		{
+			node->wanted_since = 0;
+			continue;
+		}
+		if (node->wanted_since == 0)
+			node->wanted_since = now;
+		ready[count++] = node;
+	}
+	if (count > 1)
+		qsort(ready, count, sizeof(PgtNode *), compare_waiting);
+	return count;
+}
+
+static void
+fill_job(PgtJob *job, const PgtNode *node)
+{
+	memset(job, 0, sizeof(*job));
+	job->pgt_id = node->pgt_id;
+	job->attempt = node->failures + 1;
+	job->enqueued_at = node->wanted_since;
+	strlcpy(job->name, node->name, PGT_JOB_NAME);
+}
+
+static void
+start_node(PgtNode *node, PgtJob *job)
+{
+	fill_job(job, node);
+	pgt_graph_take_changes(self.graph, self.db, node);
+	node->running = true;
+	node->started_at = GetCurrentTimestamp();
+	node->wanted_since = 0;
+}
+
+/* In this process: no parallel mode, or no worker to be had. */
+static void
+run_alone(PgtNode *node)
+{
+	PgtJob		job;
+
+	start_node(node, &job);
+	job.started_at = node->started_at;
+	job.worker_pid = MyProcPid;
+	if (pgt_parallel_refresh_mode == PGT_PARALLEL_DRY_RUN)
+		ereport(LOG,
+				(errmsg("pg_trickle would give the refresh of %s to a worker",
+						job.name)));
+	pgt_worker_run(&job);
+	pgt_pool_record(&job);
+	handle_result(&job);
+	self.again = true;
+}
+
+static PgtDispatch
+dispatch(PgtNode *node)
+{
+	PgtJob		job;
+	PgtDispatch outcome = PGT_DISPATCH_ALONE;
+	int			worker = node->last_worker;
+
+	if (pgt_parallel_refresh_mode == PGT_PARALLEL_ON)
+		outcome = pgt_pool_reserve(&worker);
+	if (outcome == PGT_DISPATCH_ALONE)
+		run_alone(node);
+	if (outcome != PGT_DISPATCH_WORKER)
+		return outcome;
+	start_node(node, &job);
+	node->last_worker = worker;
+	pgt_pool_send(worker, &job);
+	return outcome;
+}
+
+static void
+show_queue(PgtNode **waiting, int count)
+{
+	static PgtQueuedJob queue[PGT_QUEUE_SHOWN];
+	int			shown = Min(count, PGT_QUEUE_SHOWN);
+
+	for (int i = 0; i < shown; i++)
+	{
+		queue[i].pgt_id = waiting[i]->pgt_id;
+		queue[i].enqueued_at = waiting[i]->wanted_since;
+		queue[i].attempt = waiting[i]->failures + 1;
+		strlcpy(queue[i].name, waiting[i]->name, PGT_JOB_NAME);
+	}
+	pgt_pool_show_queue(queue, shown, count);
+}
+
+/* After a refresh in this process times have moved: the rest is looked at
+ * anew.  Returns whether something due could not be started. */
+static bool
+dispatch_due(TimestampTz now)
+{
+	PgtNode   **ready;
+	int			count;
+	int			next = 0;
+
+	pgt_graph_compute_due(self.graph, now);
+	if (!pgt_enabled || self.graph->nnodes == 0)
+		return false;
+	ready = palloc(sizeof(PgtNode *) * self.graph->nnodes);
+	count = ready_nodes(ready, now);
+	while (next < count && !self.again &&
+		   dispatch(ready[next]) == PGT_DISPATCH_WORKER)
+		next++;
+	if (!self.again)
+		show_queue(ready + next, count - next);
+	pfree(ready);
+	return next < count;
+}
+
+/* ---- house-keeping ---- */
+
+static TimestampTz
+clean_time(const PgtGraphSource *source)
+{
+	int			every = source->consumed >= PGT_CLEAN_BUSY_CHANGES ?
+		PGT_CLEAN_BUSY_MS : PGT_CLEAN_EVERY_MS;
+
+	return TimestampTzPlusMilliseconds(source->cleaned_at, every);
+}
+
+typedef struct CleanWork
+{
+	Oid			relid;
+	bool		done;
+} CleanWork;
+
+static void
+clean_one(void *arg)
+{
+	CleanWork  *work = arg;
+
+	work->done = pgt_buffer_clean(work->relid);
+}
+
+/* A source whose buffer was in use stays wanted and is tried again later. */
+static void
+clean_buffers(TimestampTz now)
+{
+	for (int i = 0; i < self.graph->nsources; i++)
+	{
+		PgtGraphSource *source = &self.graph->sources[i];
+		CleanWork	work = {source->relid, false};
+
+		if (!source->clean_wanted || clean_time(source) > now)
+			continue;
+		source->cleaned_at = now;
+		source->consumed = 0;
+		if (!run_guarded(clean_one, &work, "clean a change buffer") || work.done)
+			source->clean_wanted = false;
+	}
+}
+
+static void
+prune(void *arg)
+{
+	TimestampTz older_than = GetCurrentTimestamp() -
+		(int64) pgt_history_retention * USECS_PER_MINUTE;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	*(int64 *) arg = pgt_history_prune(older_than, PGT_PRUNE_ROWS);
+	PopActiveSnapshot();
+}
+
+static void
+prune_history(TimestampTz now)
+{
+	int64		pruned = 0;
+	bool		more;
+
+	if (self.refreshes_since_prune == 0 || self.prune_at > now)
+		return;
+	more = run_guarded(prune, &pruned, "prune the refresh history") &&
+		pruned >= PGT_PRUNE_ROWS;
+	if (!more)
+		self.refreshes_since_prune = 0;
+	self.prune_at = TimestampTzPlusMilliseconds(now, more ? PGT_PRUNE_BUSY_MS :
+												PGT_PRUNE_EVERY_MS);
+}
+
+/* ---- sleeping ---- */
+
+static void
+earlier(TimestampTz *when, TimestampTz candidate)
+{
+	*when = Min(*when, candidate);
+}
+
+/* When is there something to do if nobody sets the latch?  DT_NOEND: never. */
+static TimestampTz
+next_time(void)
+{
+	TimestampTz when = DT_NOEND;
+
+	for (int i = 0; pgt_enabled && i < self.graph->nnodes; i++)
+	{
+		PgtNode    *node = &self.graph->nodes[i];
+		TimestampTz start = Max(node->due, node->next_try);
+
+		/* what is due and did not start waits for a latch, not for a time */
+		if (!node->running && pgt_graph_wants(node) &&
+			start > GetCurrentTimestamp())
+			earlier(&when, start);
+	}
+	for (int i = 0; i < self.graph->nsources; i++)
+		if (self.graph->sources[i].clean_wanted)
+			earlier(&when, clean_time(&self.graph->sources[i]));
+	if (completed_any() || pgt_notify_any_kept())
+		earlier(&when, TimestampTzPlusMilliseconds(self.events_sent_at,
+												   PGT_EVENTS_EVERY_MS));
+	if (self.refreshes_since_prune > 0)
+		earlier(&when, self.prune_at);
+	return when;
+}
+
+static void
+sleep_until_needed(bool waiting, uint32 wait_event)
+{
+	long		flush_in = pgstat_report_stat(false);
+	TimestampTz when = next_time();
+	TimestampTz now = GetCurrentTimestamp();
+	long		timeout = -1;
+
+	if (when != DT_NOEND)
+		timeout = TimestampDifferenceMilliseconds(now, when);
+	if (waiting)
+		timeout = timeout < 0 ? pgt_scheduler_interval :
+			Min(timeout, pgt_scheduler_interval);
+	if (flush_in > 0)
+		timeout = timeout < 0 ? flush_in : Min(timeout, flush_in);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
+					 (timeout >= 0 ? WL_TIMEOUT : 0), timeout, wait_event);
+}
+
+/* ---- main ---- */
+
+static void
+end_if_asked(void)
+{
+	if (pgt_process_interrupts() || pg_atomic_read_u32(&self.db->leave) != 0)
+		end_with(PGT_END_ASKED);
+}
+
+static void
+schedule(void)
+{
+	uint32		wait_event = pgt_wait_event("PgTrickleSchedulerMain");
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "pg_trickle scheduler pass",
+												  ALLOCSET_SMALL_SIZES);
+
+	for (;;)
+	{
+		TimestampTz now;
+		bool		waiting;
+
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		ResetLatch(MyLatch);
+		end_if_asked();
+		self.again = false;
+		reload_if_told();
+		collect_results();
+		pgt_graph_see_changes(self.graph, self.db);
+		now = GetCurrentTimestamp();
+		waiting = dispatch_due(now);
+		send_due_events(now);
+		if (self.again)
+			continue;
+		clean_buffers(now);
+		prune_history(now);
+		sleep_until_needed(waiting, wait_event);
+	}
+}
+
+static void
+set_running(void)
+{
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	self.db->state = PGT_DATABASE_RUNNING;
+	LWLockRelease(pgt_shared->lock);
+	pgt_shared_wake_launcher();
+}
+
+void
+pgt_scheduler_main(Datum arg)
+{
+	Oid			dboid;
+	int64		everyone = 0;
+
+	if (!attach(DatumGetInt32(arg), &dboid))
+		proc_exit(0);
+	pgt_shared_own_process = true;
+	pgt_process_signals();
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	pgt_process_settings();
+	SetConfigOption("application_name", "pg_trickle scheduler", PGC_USERSET,
+					PGC_S_SESSION);
+
+	begin_transaction();
+	check_extension();
+	commit_transaction();
+	set_running();
+	pgt_pool_init(self.db);
+	pgt_pool_expel_strangers();
+	(void) run_guarded(fail_running, &everyone, "close the refresh history");
+	pgstat_report_activity(STATE_IDLE, NULL);
+	reload(true);
+	schedule();
+}
