@@ -43,6 +43,13 @@
 #include "varatt.h"
 #endif
 
+/* 19 hands more than the signal's number to its handlers */
+#if PG_VERSION_NUM >= 190000
+#define PGT_SIGNAL_PASS postgres_signal_arg, pg_siginfo
+#else
+#define PGT_SIGNAL_PASS postgres_signal_arg
+#endif
+
 /* 17 replaced PGPROC's own number by MyProcNumber */
 #if PG_VERSION_NUM >= 170000
 #define PGT_MY_PROCNO MyProcNumber
@@ -51,6 +58,7 @@
 #endif
 
 /* 17 gave extensions wait events of their own; before, they share one */
+#include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 170000
 #define pgt_wait_event(name) WaitEventExtensionNew(name)
 #else

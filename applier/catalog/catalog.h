@@ -13,6 +13,7 @@
 #define PGT_CATALOG_H
 
 #include "postgres.h"
+#include "access/attnum.h"
 #include "access/transam.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"

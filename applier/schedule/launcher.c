@@ -34,7 +34,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "applier/schedule/shared.h"
 #include "decoder/compat.h"

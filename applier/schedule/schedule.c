@@ -333,8 +333,8 @@ pgt_schedule_try_parse(const char *text, PgtSchedule *out)
 Datum
 pgt_parse_duration_seconds(PG_FUNCTION_ARGS)
 {
-	char	   *text = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	double		ms = pgt_schedule_duration_ms(text);
+	char	   *input = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	double		ms = pgt_schedule_duration_ms(input);
 
 	if (ms < 0)
 		PG_RETURN_NULL();

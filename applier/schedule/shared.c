@@ -22,6 +22,7 @@
 
 #include "applier/schedule/schedule.h"
 #include "applier/schedule/shared.h"
+#include "decoder/compat.h"
 
 #define PGT_TRANCHE "pg_trickle_schedule"
 
@@ -206,7 +207,7 @@ static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	ShutdownRequestPending = true;
-	die(postgres_signal_arg);
+	die(PGT_SIGNAL_PASS);
 }
 
 void

@@ -20,7 +20,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/pool.h"
