@@ -65,4 +65,38 @@
 #define pgt_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 16 renamed relfilenode to relfilenumber where it means the number */
+#if PG_VERSION_NUM >= 160000
+#define pgt_set_new_relfilenumber(rel, persistence) \
+	RelationSetNewRelfilenumber(rel, persistence)
+#else
+#define pgt_set_new_relfilenumber(rel, persistence) \
+	RelationSetNewRelfilenode(rel, persistence)
+#endif
+
+/* 17 lets reindex_relation know the statement it works for */
+#if PG_VERSION_NUM >= 170000
+#define pgt_reindex_relation(relid, flags, params) \
+	reindex_relation(NULL, relid, flags, params)
+#else
+#define pgt_reindex_relation(relid, flags, params) \
+	reindex_relation(relid, flags, params)
+#endif
+
+/* 16 counts a partitioned index's parts, 19 wants a ParseState; rights are not
+ * checked and an existing index of the name is an error */
+#if PG_VERSION_NUM >= 190000
+#define pgt_define_index(relid, stmt) \
+	DefineIndex(NULL, relid, stmt, InvalidOid, InvalidOid, InvalidOid, -1, \
+				false, false, false, false, true)
+#elif PG_VERSION_NUM >= 160000
+#define pgt_define_index(relid, stmt) \
+	DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid, -1, \
+				false, false, false, false, true)
+#else
+#define pgt_define_index(relid, stmt) \
+	DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid, \
+				false, false, false, false, true)
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -23,6 +23,7 @@
 #include "access/attnum.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
+#include "utils/memutils.h"
 
 #define PGT_WIRE_MAGIC		0x42544750	/* "PGTB" on a little-endian server */
 #define PGT_WIRE_VERSION	1

@@ -235,6 +235,11 @@ CREATE FUNCTION pgtrickle._resolve(name text) RETURNS bigint
 -- capture
 ---------------------------------------------------------------------------
 
+-- Only triggers made by the extension may call it; see applier/capture/trigger.c.
+CREATE FUNCTION pgtrickle.capture() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'pgt_capture';
+REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;
+
 ---------------------------------------------------------------------------
 -- dvm
 ---------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include "postgres.h"
 #include "access/attnum.h"
 #include "access/tupdesc.h"
+#include "datatype/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "applier/catalog/frontier.h"
