@@ -31,7 +31,7 @@ check() {
 compile() {
 	copy_sources "$PGT_WORK/src"
 	make -s -k -C "$PGT_WORK/src" -j"$(nproc)" all \
-		COPT='-Werror -Wshadow=compatible-local -Wnull-dereference'
+		COPT='-Werror -Wshadow=compatible-local -Wlogical-op -Wduplicated-cond'
 }
 
 perl_files() {
