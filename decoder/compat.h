@@ -10,6 +10,7 @@
 #define PGT_COMPAT_H
 
 #include "postgres.h"
+#include "nodes/plannodes.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
 #error "pg_trickle builds on PostgreSQL 15 to 19"
@@ -36,6 +37,38 @@
 	pg_namespace_aclcheck(nsp, role, mode)
 #define pgt_relation_ownercheck(relid, role) \
 	pg_class_ownercheck(relid, role)
+#endif
+
+/* the same for databases */
+#if PG_VERSION_NUM >= 160000
+#define pgt_database_ownercheck(dboid, role) \
+	object_ownercheck(DatabaseRelationId, dboid, role)
+#else
+#define pgt_database_ownercheck(dboid, role) \
+	pg_database_ownercheck(dboid, role)
+#endif
+
+/* 19 keeps a plan's result relations as a set, before: a list of RT indexes */
+#if PG_VERSION_NUM >= 190000
+#define pgt_result_relations(plannedstmt) ((plannedstmt)->resultRelationRelids)
+#else
+static inline Bitmapset *
+pgt_result_relations(const PlannedStmt *plannedstmt)
+{
+	Bitmapset  *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, plannedstmt->resultRelations)
+		result = bms_add_member(result, lfirst_int(lc));
+	return result;
+}
+#endif
+
+/* 17: ALTER COLUMN ... SET EXPRESSION recomputes a generated column */
+#if PG_VERSION_NUM >= 170000
+#define PGT_IS_SET_EXPRESSION(subtype) ((subtype) == AT_SetExpression)
+#else
+#define PGT_IS_SET_EXPRESSION(subtype) false
 #endif
 
 /* 16 moved the varlena macros out of postgres.h */
