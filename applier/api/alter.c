@@ -23,6 +23,7 @@
 
 #include "applier/api/alter.h"
 #include "applier/api/create.h"
+#include "applier/api/ddl.h"
 #include "applier/api/names.h"
 #include "applier/dvm/op.h"
 #include "applier/refresh/internal.h"
@@ -333,6 +334,7 @@ pgt_drop(PG_FUNCTION_ARGS)
 	ObjectAddressSet(table, RelationRelationId, st->relid);
 	/* the rest (catalog, state, capture) follows from the drop: ddl.c */
 	performDeletion(&table, cascade ? DROP_CASCADE : DROP_RESTRICT, 0);
+	pgt_ddl_process();
 	PG_RETURN_VOID();
 }
 

@@ -31,6 +31,7 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
 #include "utils/fmgroids.h"
@@ -250,7 +251,7 @@ pgt_ddl_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 	else if (class_id == PolicyRelationId)
 		note_policy(object_id);
 	else if (class_id == ProcedureRelationId && is_function_command(current_frame->stmt))
-		note_pending(PGT_DDL_CHANGED_OBJECT, class_id, object_id, "a function it calls was replaced or altered");
+		note_pending(PGT_DDL_CHANGED_OBJECT, class_id, object_id, NULL);
 	else if (access == OAT_POST_ALTER)
 		note_alter(class_id, object_id, sub_id);
 }
@@ -284,6 +285,14 @@ note_tree(PgtDdlFrame *frame, Oid relid, const char *format)
 					  psprintf(format, get_rel_name(relid)));
 }
 
+/* Parent and child may need other triggers than before. */
+static void
+note_family(PgtDdlFrame *frame, Oid parent, Oid child)
+{
+	note_in_frame(frame, PGT_DDL_FAMILY, RelationRelationId, parent, NULL);
+	note_in_frame(frame, PGT_DDL_FAMILY, RelationRelationId, child, NULL);
+}
+
 static void
 note_alter_command(PgtDdlFrame *frame, Oid relid, const AlterTableCmd *cmd)
 {
@@ -296,20 +305,20 @@ note_alter_command(PgtDdlFrame *frame, Oid relid, const AlterTableCmd *cmd)
 			break;
 		case AT_AttachPartition:
 			note_tree(frame, relid, "a partition was attached to table \"%s\"");
-			note_in_frame(frame, PGT_DDL_NEW_CHILD, RelationRelationId, relid, NULL);
+			note_family(frame, relid, lookup(((PartitionCmd *) cmd->def)->name));
 			break;
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 			note_tree(frame, relid, "a partition was detached from table \"%s\"");
-			note_in_frame(frame, PGT_DDL_NEW_CHILD, RelationRelationId, relid, NULL);
+			note_family(frame, relid, lookup(((PartitionCmd *) cmd->def)->name));
 			break;
 		case AT_AddInherit:
 			note_tree(frame, lookup((RangeVar *) cmd->def), "a child table was added to table \"%s\"");
-			note_in_frame(frame, PGT_DDL_NEW_CHILD, RelationRelationId,
-						  lookup((RangeVar *) cmd->def), NULL);
+			note_family(frame, lookup((RangeVar *) cmd->def), relid);
 			break;
 		case AT_DropInherit:
 			note_tree(frame, lookup((RangeVar *) cmd->def), "a child table was taken from table \"%s\"");
+			note_family(frame, lookup((RangeVar *) cmd->def), relid);
 			break;
 		case AT_SetLogged:
 		case AT_SetUnLogged:
@@ -368,7 +377,7 @@ note_new_child(PgtDdlFrame *frame, const CreateStmt *stmt, bool foreign)
 	{
 		Oid			parent = lookup(lfirst_node(RangeVar, lc));
 
-		note_in_frame(frame, PGT_DDL_NEW_CHILD, RelationRelationId, parent, NULL);
+		note_in_frame(frame, PGT_DDL_FAMILY, RelationRelationId, parent, NULL);
 		if (foreign)
 			note_tree(frame, parent, "a foreign table was added to table \"%s\"");
 	}

@@ -16,7 +16,7 @@ typedef enum PgtDdlKind
 	PGT_DDL_DROPPED_SOURCE,		/* object_id */
 	PGT_DDL_RENAMED_SCHEMA,
 	PGT_DDL_RENAMED,			/* class_id, object_id: relation, function, type, operator */
-	PGT_DDL_NEW_CHILD,			/* object_id the parent */
+	PGT_DDL_FAMILY,				/* object_id got or lost parents or children */
 	PGT_DDL_TRIGGERS_SWITCHED,	/* object_id */
 	PGT_DDL_VIEW_REPLACED,		/* object_id */
 	PGT_DDL_KEY_DROPPED,		/* object_id the table */
