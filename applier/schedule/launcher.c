@@ -66,6 +66,7 @@ typedef struct KnownDatabase
 	TimestampTz next_try;
 	TimestampTz started_at;
 	bool		seen;			/* in the scan under way */
+	bool		probed;			/* said to have the extension since the start */
 } KnownDatabase;
 
 static List *known = NIL;		/* of KnownDatabase*, in TopMemoryContext */
@@ -267,6 +268,7 @@ start_scheduler(KnownDatabase *entry)
 	{
 		entry->state = KNOWN_STARTED;
 		entry->started_at = now;
+		entry->probed = false;
 		set_starved(false);
 		return;
 	}
@@ -289,14 +291,17 @@ plan_restart(KnownDatabase *entry, PgtSchedulerEnd end)
 	TimestampTz now = GetCurrentTimestamp();
 	int			delay = PGT_RESTART_FIRST_MS;
 
-	entry->state = end == PGT_END_ABSENT ? KNOWN_ABSENT : KNOWN_WANTED;
+	/* it may have looked just before CREATE EXTENSION committed */
+	entry->state = end == PGT_END_ABSENT && !entry->probed ?
+		KNOWN_ABSENT : KNOWN_WANTED;
 	entry->next_try = now;
-	if (end != PGT_END_ERROR)
+	if (end == PGT_END_ABSENT || end == PGT_END_ASKED)
 	{
 		entry->failures = 0;
 		return;
 	}
-	if (TimestampDifferenceExceeds(entry->started_at, now, PGT_RESTART_FORGET_MS))
+	if (end == PGT_END_TERMINATED ||
+		TimestampDifferenceExceeds(entry->started_at, now, PGT_RESTART_FORGET_MS))
 		entry->failures = 0;
 	for (int i = 0; i < entry->failures && delay < PGT_RESTART_LAST_MS; i++)
 		delay *= 2;
@@ -375,6 +380,7 @@ want_again(Oid dboid)
 
 		if (OidIsValid(dboid) && entry->dboid != dboid)
 			continue;
+		entry->probed = true;
 		if (entry->state == KNOWN_ABSENT)
 			entry->state = KNOWN_WANTED;
 		if (entry->next_try == DT_NOEND)

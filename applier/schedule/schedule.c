@@ -3,7 +3,8 @@
  *
  * Pure parsing: no catalog, no state.  A text is tried as a keyword, as our
  * compact duration (`1h30m`), as a PostgreSQL interval and as a cron form, in
- * that order; the first that fits decides.
+ * that order; the first that fits decides.  No cron line is an interval:
+ * either it has a * or it is five numbers.
  */
 #include "postgres.h"
 
@@ -142,6 +143,10 @@ interval_duration_ms(const char *text)
 	struct pg_itm_in itm;
 
 	memset(&itm, 0, sizeof(itm));
+	/* the date parser takes any other character for a space */
+	if (text[strspn(text, "0123456789abcdefghijklmnopqrstuvwxyz"
+					"ABCDEFGHIJKLMNOPQRSTUVWXYZ .:+-")] != '\0')
+		return -1;
 	if (ParseDateTime(text, work, sizeof(work), field, ftype, MAXDATEFIELDS,
 					  &nf) != 0 ||
 		DecodeInterval(field, ftype, nf, INTERVAL_FULL_RANGE, &dtype, &itm) != 0)
@@ -170,23 +175,38 @@ pgt_schedule_duration_ms(const char *text)
 
 /* ---- cron, by looks ---- */
 
-/* A field of a cron line: numbers, names, and * / , - ? L W #. */
+static const char *const cron_names =
+"sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec";
+
+static bool
+is_cron_name(const char *word)
+{
+	char		lower[4];
+
+	for (int i = 0; i < 3; i++)
+		lower[i] = pg_tolower((unsigned char) word[i]);
+	lower[3] = '\0';
+	return strstr(cron_names, lower) != NULL;
+}
+
+/* A field of a cron line: numbers, days, months, L, W and * / , - ? #. */
 static bool
 looks_like_cron_field(const char *field, size_t len)
 {
-	bool		telling = false;
-
 	for (size_t i = 0; i < len; i++)
 	{
 		unsigned char c = (unsigned char) field[i];
+		size_t		letters = 0;
 
-		if (!isalnum(c) && strchr("*/,-?#", c) == NULL)
+		if (isdigit(c) || strchr("*/,-?#LW", c) != NULL)
+			continue;
+		while (i + letters < len && isalpha((unsigned char) field[i + letters]))
+			letters++;
+		if (letters != 3 || !is_cron_name(field + i))
 			return false;
-		if (!isalpha(c))
-			telling = true;
+		i += 2;
 	}
-	/* a bare word is a day's or month's name or no cron at all */
-	return telling || len == 3;
+	return true;
 }
 
 static bool

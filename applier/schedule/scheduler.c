@@ -27,6 +27,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -135,11 +136,24 @@ commit_transaction(void)
 	CommitTransactionCommand();
 }
 
+/*
+ * Notices are delivered before the committing backend sends its invalidations,
+ * so caches may still show an extension that is gone.  Its locks are released
+ * after both: wait for them, then look.
+ */
+static bool
+extension_is_there(void)
+{
+	if (pgt_extension_installed())
+		LockRelationOid(pgt_catalog_relid(PGT_TABLE_STATE), AccessShareLock);
+	return pgt_extension_installed();
+}
+
 /* In a transaction.  The extension made anew has other relations: start anew. */
 static void
 check_extension(void)
 {
-	if (!pgt_extension_installed())
+	if (!extension_is_there())
 	{
 		AbortCurrentTransaction();
 		end_with(PGT_END_ABSENT);
@@ -797,7 +811,9 @@ sleep_until_needed(bool waiting, uint32 wait_event)
 static void
 end_if_asked(void)
 {
-	if (pgt_process_interrupts() || pg_atomic_read_u32(&self.db->leave) != 0)
+	if (pgt_process_interrupts())
+		end_with(PGT_END_TERMINATED);
+	if (pg_atomic_read_u32(&self.db->leave) != 0)
 		end_with(PGT_END_ASKED);
 }
 

@@ -42,7 +42,8 @@ typedef enum PgtSchedulerEnd
 {
 	PGT_END_ERROR,				/* what nobody announced: back-off */
 	PGT_END_ABSENT,				/* no extension: not until told */
-	PGT_END_ASKED				/* evicted, terminated, extension made anew */
+	PGT_END_TERMINATED,			/* SIGTERM: after a pause, for who did it had a reason */
+	PGT_END_ASKED				/* evicted, extension made anew: at once */
 } PgtSchedulerEnd;
 
 typedef struct PgtQueuedJob
