@@ -132,4 +132,167 @@ pgt_result_relations(const PlannedStmt *plannedstmt)
 				false, false, false, false, true)
 #endif
 
+/* ---- queries and plans ---- */
+
+#include "access/tupdesc.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/tcopprot.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* 19 gave the cache numbers a type of their own */
+#if PG_VERSION_NUM >= 190000
+typedef SysCacheIdentifier PgtSyscacheId;
+#else
+typedef int PgtSyscacheId;
+#endif
+
+/* 19: a descriptor filled by hand must be finished before use */
+static inline void
+pgt_tupdesc_finish(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(desc);
+#else
+	(void) desc;
+#endif
+}
+
+/* 16 added the planner's root (NULL outside of it) */
+static inline Node *
+pgt_flatten_join_aliases(Query *query, Node *node)
+{
+#if PG_VERSION_NUM >= 160000
+	return flatten_join_alias_vars(NULL, query, node);
+#else
+	return flatten_join_alias_vars(query, node);
+#endif
+}
+
+/* 18 added a range table entry for the grouping step: take it out again */
+static inline void
+pgt_flatten_grouping(Query *query)
+{
+#if PG_VERSION_NUM >= 180000
+	if (!query->hasGroupRTE)
+		return;
+	query->targetList = (List *)
+		flatten_group_exprs(NULL, query, (Node *) query->targetList);
+	query->havingQual = flatten_group_exprs(NULL, query, query->havingQual);
+	query->hasGroupRTE = false;
+#else
+	(void) query;
+#endif
+}
+
+static inline bool
+pgt_rte_is_grouping(const RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 180000
+	return rte->rtekind == RTE_GROUP;
+#else
+	(void) rte;
+	return false;
+#endif
+}
+
+/* expressions that a grouping entry's columns stand for */
+static inline List *
+pgt_rte_group_exprs(const RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 180000
+	return rte->groupexprs;
+#else
+	(void) rte;
+	return NIL;
+#endif
+}
+
+/* 18: virtual generated columns of a relation become their expressions */
+static inline Query *
+pgt_expand_virtual_columns(Query *query, Relation rel, int rtindex)
+{
+#if PG_VERSION_NUM >= 180000
+	if (rel->rd_att->constr != NULL && rel->rd_att->constr->has_generated_virtual)
+		return (Query *) expand_generated_columns_in_expr((Node *) query, rel,
+														  rtindex);
+#else
+	(void) rel;
+	(void) rtindex;
+#endif
+	return query;
+}
+
+/* 16 moved permissions out of the range table */
+static inline void
+pgt_check_level_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+#else
+	ExecCheckRTPerms(query->rtable, true);
+#endif
+}
+
+/* An entry made by hand: the planner of 16+ wants a permission entry for a
+ * partitioned table even where nothing is to be checked. */
+static inline void
+pgt_add_permission_entry(Query *query, RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	addRTEPermissionInfo(&query->rteperminfos, rte);
+#else
+	rte->requiredPerms = 0;
+	(void) query;
+#endif
+}
+
+/* ... and the executor wants none that checks nothing */
+static inline void
+pgt_strip_permissions(PlannedStmt *stmt)
+{
+#if PG_VERSION_NUM >= 160000
+	ListCell   *lc;
+
+	stmt->permInfos = NIL;
+	foreach(lc, stmt->rtable)
+		lfirst_node(RangeTblEntry, lc)->perminfoindex = 0;
+#else
+	(void) stmt;
+#endif
+}
+
+/* 19 added the state of an EXPLAIN */
+static inline PlannedStmt *
+pgt_plan_query(Query *query, const char *text, int options)
+{
+#if PG_VERSION_NUM >= 190000
+	return pg_plan_query(query, text, options, NULL, NULL);
+#else
+	return pg_plan_query(query, text, options, NULL);
+#endif
+}
+
+/* 18 dropped execute_once */
+static inline void
+pgt_executor_run(QueryDesc *desc)
+{
+#if PG_VERSION_NUM >= 180000
+	ExecutorRun(desc, ForwardScanDirection, 0);
+#else
+	ExecutorRun(desc, ForwardScanDirection, 0, true);
+#endif
+}
+
+/* 18 moved ExplainState to a header of its own */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_state.h"
+#endif
+
 #endif							/* PGT_COMPAT_H */

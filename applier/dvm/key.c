@@ -1,0 +1,406 @@
+/*
+ * applier/dvm/key.c - a key of a query's output, where one can be derived.
+ *
+ * A key is a set of output columns that no two rows of the result share, NULLs
+ * counting as equal:
+ *   DISTINCT            all output columns
+ *   GROUP BY            the grouping keys, if all of them are output columns
+ *   select, join        of every source a primary key or a unique, not
+ *                       deferrable index over NOT NULL columns, all of which
+ *                       are output columns.  A source whose key is equated
+ *                       with columns of the others needs none: its row is
+ *                       determined by theirs.
+ *   subquery in FROM    its own output key takes the place of an index
+ * A UNION ALL has none.  Without a key rows are told apart by their images.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "applier/dvm/compile.h"
+
+/* A key of one source: attribute numbers of its range table entry. */
+typedef struct SourceKey
+{
+	int			rtindex;
+	List	   *attnos;			/* int list */
+	List	   *opfamilies;		/* Oid list: equality by these */
+} SourceKey;
+
+static List *level_key(const Query *query);
+
+/* ---- keys of sources ---- */
+
+static bool
+is_usable_key(Relation rel, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique || !form->indisvalid || !form->indimmediate ||
+		index->rd_rel->relam != BTREE_AM_OID ||
+		RelationGetIndexPredicate(index) != NIL ||
+		RelationGetIndexExpressions(index) != NIL)
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		AttrNumber	attno = form->indkey.values[i];
+
+		if (attno <= 0 ||
+			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+			return false;
+	}
+	return true;
+}
+
+static SourceKey *
+index_key(int rtindex, Relation index)
+{
+	SourceKey  *key = palloc0(sizeof(SourceKey));
+
+	key->rtindex = rtindex;
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		key->attnos = lappend_int(key->attnos, index->rd_index->indkey.values[i]);
+		key->opfamilies = lappend_oid(key->opfamilies, index->rd_opfamily[i]);
+	}
+	return key;
+}
+
+/* Keys of a table, primary key first. */
+static List *
+relation_keys(int rtindex, const RangeTblEntry *rte)
+{
+	Relation	rel;
+	List	   *keys = NIL;
+	ListCell   *lc;
+
+	/* rows of inheritance children are not in the parent's indexes */
+	if (rte->inh && rte->relkind == RELKIND_RELATION && has_subclass(rte->relid))
+		return NIL;
+	rel = table_open(rte->relid, AccessShareLock);
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (is_usable_key(rel, index))
+			keys = index->rd_index->indisprimary ?
+				lcons(index_key(rtindex, index), keys) :
+				lappend(keys, index_key(rtindex, index));
+		index_close(index, NoLock);
+	}
+	table_close(rel, NoLock);
+	return keys;
+}
+
+static Oid
+default_opfamily(Oid type)
+{
+	return lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
+static List *
+subquery_keys(int rtindex, const RangeTblEntry *rte)
+{
+	List	   *attnos = level_key(rte->subquery);
+	SourceKey  *key;
+	ListCell   *lc;
+
+	if (attnos == NIL)
+		return NIL;
+	key = palloc0(sizeof(SourceKey));
+	key->rtindex = rtindex;
+	key->attnos = attnos;
+	foreach(lc, attnos)
+	{
+		TargetEntry *tle = get_tle_by_resno(rte->subquery->targetList,
+											lfirst_int(lc));
+
+		key->opfamilies = lappend_oid(key->opfamilies,
+									  default_opfamily(exprType((Node *) tle->expr)));
+	}
+	return list_make1(key);
+}
+
+/* ---- joins ---- */
+
+static Node *
+strip_relabel(Node *node)
+{
+	while (node != NULL && IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
+/* Is expr made of columns of the sources in "known" only (or of none)? */
+static bool
+is_known(Node *expr, List *known)
+{
+	ListCell   *lc;
+
+	foreach(lc, pull_vars_of_level(expr, 0))
+		if (!list_member_int(known, lfirst_node(Var, lc)->varno))
+			return false;
+	return true;
+}
+
+/* Is the column equated with something that the other sources determine? */
+static bool
+is_equated(const SourceKey *key, int nth, List *quals, List *others)
+{
+	AttrNumber	attno = list_nth_int(key->attnos, nth);
+	Oid			opfamily = list_nth_oid(key->opfamilies, nth);
+	ListCell   *lc;
+
+	foreach(lc, quals)
+	{
+		OpExpr	   *op = lfirst(lc);
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+			get_op_opfamily_strategy(op->opno, opfamily) != BTEqualStrategyNumber)
+			continue;
+		for (int side = 0; side < 2; side++)
+		{
+			Var		   *var = (Var *) strip_relabel(list_nth(op->args, side));
+
+			if (IsA(var, Var) && var->varno == key->rtindex &&
+				var->varattno == attno &&
+				is_known(list_nth(op->args, 1 - side), others))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_determined(const SourceKey *key, List *quals, List *others)
+{
+	for (int i = 0; i < list_length(key->attnos); i++)
+		if (!is_equated(key, i, quals, others))
+			return false;
+	return true;
+}
+
+/* Output column that is this column of a source; 0 if none. */
+static int
+output_of(const Query *query, int rtindex, AttrNumber attno)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Var		   *var = (Var *) tle->expr;
+
+		if (!tle->resjunk && IsA(var, Var) && var->varno == rtindex &&
+			var->varattno == attno)
+			return tle->resno;
+	}
+	return 0;
+}
+
+/* Output columns of the first of the keys that reaches the output whole. */
+static List *
+key_in_output(const Query *query, List *keys)
+{
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		SourceKey  *key = lfirst(lc);
+		List	   *outputs = NIL;
+		ListCell   *att;
+
+		foreach(att, key->attnos)
+		{
+			int			output = output_of(query, key->rtindex, lfirst_int(att));
+
+			if (output == 0)
+				break;
+			outputs = lappend_int(outputs, output);
+		}
+		if (att == NULL)
+			return outputs;
+	}
+	return NIL;
+}
+
+static List *
+keys_of_source(const Query *query, int rtindex)
+{
+	RangeTblEntry *rte = rt_fetch(rtindex, query->rtable);
+
+	if (rte->rtekind == RTE_RELATION)
+		return relation_keys(rtindex, rte);
+	if (rte->rtekind == RTE_SUBQUERY)
+		return subquery_keys(rtindex, rte);
+	return NIL;
+}
+
+/* Leave out, one after the other, the sources that the rest determines. */
+static List *
+determining_sources(List *rtindexes, List *keys, List *quals)
+{
+	List	   *needed = list_copy(rtindexes);
+
+	for (int i = list_length(rtindexes) - 1; i >= 0; i--)
+	{
+		int			rtindex = list_nth_int(rtindexes, i);
+		List	   *others = list_delete_int(list_copy(needed), rtindex);
+		ListCell   *lc;
+
+		if (others == NIL)
+			break;
+		foreach(lc, (List *) list_nth(keys, i))
+		{
+			if (!is_determined(lfirst(lc), quals, others))
+				continue;
+			needed = others;
+			break;
+		}
+	}
+	return needed;
+}
+
+static List *
+join_key(const Query *query)
+{
+	List	   *rtindexes;
+	List	   *quals;
+	List	   *keys = NIL;		/* of lists of SourceKey*, as rtindexes */
+	List	   *needed;
+	List	   *output = NIL;
+	ListCell   *lc;
+	ListCell   *lk;
+
+	pgt_compile_flatten_from(query, &rtindexes, &quals);
+	foreach(lc, rtindexes)
+		keys = lappend(keys, keys_of_source(query, lfirst_int(lc)));
+	needed = determining_sources(rtindexes, keys, quals);
+	forboth(lc, rtindexes, lk, keys)
+	{
+		List	   *columns;
+
+		if (!list_member_int(needed, lfirst_int(lc)))
+			continue;
+		columns = key_in_output(query, lfirst(lk));
+		if (columns == NIL)
+			return NIL;
+		output = list_concat_unique_int(output, columns);
+	}
+	return output;
+}
+
+/* ---- levels ---- */
+
+static List *
+all_output(const Query *query)
+{
+	List	   *output = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			output = lappend_int(output, lfirst_node(TargetEntry, lc)->resno);
+	return output;
+}
+
+static List *
+group_key(const Query *query)
+{
+	List	   *output = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->groupClause)
+	{
+		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), query->targetList);
+		ListCell   *lt;
+
+		foreach(lt, query->targetList)
+		{
+			TargetEntry *tle = lfirst_node(TargetEntry, lt);
+
+			if (!tle->resjunk && equal(tle->expr, expr))
+				break;
+		}
+		if (lt == NULL)
+			return NIL;
+		output = lappend_int(output, lfirst_node(TargetEntry, lt)->resno);
+	}
+	return output;
+}
+
+static List *
+level_key(const Query *query)
+{
+	if (query->setOperations != NULL || query->groupingSets != NIL ||
+		query->hasTargetSRFs)
+		return NIL;
+	if (query->groupClause != NIL)
+	{
+		List	   *key = group_key(query);
+
+		if (key != NIL || query->distinctClause == NIL)
+			return key;
+	}
+	if (query->distinctClause != NIL)
+		return query->hasDistinctOn ? NIL : all_output(query);
+	if (query->hasAggs || query->havingQual != NULL)
+		return NIL;
+	return join_key(query);
+}
+
+/* Joins that are not plain inner joins, and what else may sit in FROM. */
+static bool
+has_odd_from(Node *node)
+{
+	ListCell   *lc;
+
+	if (IsA(node, RangeTblRef))
+		return false;
+	if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+
+		return join->jointype != JOIN_INNER || has_odd_from(join->larg) ||
+			has_odd_from(join->rarg);
+	}
+	foreach(lc, castNode(FromExpr, node)->fromlist)
+		if (has_odd_from(lfirst(lc)))
+			return true;
+	return false;
+}
+
+static bool
+odd_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return has_odd_from((Node *) ((Query *) node)->jointree) ||
+			((Query *) node)->hasRecursive ||
+			query_tree_walker((Query *) node, odd_walker, context, 0);
+	return expression_tree_walker(node, odd_walker, context);
+}
+
+List *
+pgt_query_output_key(const Query *expanded)
+{
+	/* queries maintained in FULL mode only may have anything in FROM */
+	if (odd_walker((Node *) expanded, NULL))
+		return NIL;
+	return level_key(pgt_compile_normalise(expanded));
+}

@@ -1,0 +1,643 @@
+/*
+ * applier/dvm/program.c - compiled programs and their runs.
+ *
+ * Memory: program > run.  The program's context holds operators, Query trees
+ * and (each in its own child) plans; the run's context holds deltas, executor
+ * state and key sets, and is reset when the next run begins.
+ *
+ * A run walks the operators in post-order.  An operator whose inputs have no
+ * delta is skipped.  REDUCE writes its state table; the steps above must see
+ * that, so a run works under a copy of the caller's active snapshot whose
+ * command id is brought up to date after each write.  The caller's snapshot
+ * itself is left as it is.
+ *
+ * Errors leave deltas and half-written state to the transaction's end; a
+ * program is usable again afterwards (compiled structures are not touched by
+ * a run, but for plans made on the way).
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "applier/dvm/block.h"
+#include "applier/dvm/plan.h"
+#include "applier/dvm/program.h"
+#include "applier/dvm/watch.h"
+#include "applier/settings.h"
+#include "decoder/compat.h"
+
+/* One run. */
+typedef struct PgtRun
+{
+	PgtProgram *program;
+	QueryEnvironment *env;
+	Tuplestorestate **deltas;	/* by operator id; NULL = no change */
+	List	   *stores;			/* of Tuplestorestate*: ours, to be ended */
+} PgtRun;
+
+/* ---- compiling ---- */
+
+/* One SCAN for each distinct relation. */
+static List *
+distinct_scans(List *ops)
+{
+	List	   *scans = NIL;
+	ListCell   *lc;
+
+	foreach(lc, ops)
+	{
+		PgtScanOp  *scan = lfirst(lc);
+		ListCell   *known;
+
+		if (scan->op.kind != PGT_OP_SCAN)
+			continue;
+		foreach(known, scans)
+			if (((PgtScanOp *) lfirst(known))->relid == scan->relid)
+				break;
+		if (known == NULL)
+			scans = lappend(scans, scan);
+	}
+	return scans;
+}
+
+static void
+prepare_reduce(PgtProgram *program, PgtReduceOp *reduce)
+{
+	pgt_reduce_prepare(reduce);
+	reduce->any_recompute = false;
+	for (int i = 0; i < reduce->naggs; i++)
+		if (reduce->aggs[i].method == PGT_AGG_RECOMPUTE)
+			reduce->any_recompute = true;
+}
+
+/* The state tables as they are now; true if all exist. */
+static bool
+find_state(PgtProgram *program)
+{
+	bool		complete = true;
+	bool		changed = false;
+	ListCell   *lc;
+
+	foreach(lc, program->ops)
+	{
+		PgtReduceOp *reduce = lfirst(lc);
+		Oid			relid;
+
+		if (reduce->op.kind != PGT_OP_REDUCE)
+			continue;
+		relid = pgt_state_lookup(program->pgt_id, reduce);
+		if (relid != reduce->state_relid)
+			changed = true;
+		reduce->state_relid = relid;
+		if (!OidIsValid(relid))
+			complete = false;
+	}
+	if (changed)
+		program->have_plans = false;
+	return complete;
+}
+
+void
+pgt_program_make_plans(PgtProgram *program)
+{
+	MemoryContext old = MemoryContextSwitchTo(program->context);
+	ListCell   *lc;
+
+	foreach(lc, program->ops)
+	{
+		PgtOp	   *op = lfirst(lc);
+
+		if (op->kind == PGT_OP_BLOCK)
+			((PgtBlockOp *) op)->terms = NIL;
+		else if (op->kind == PGT_OP_REDUCE)
+			pgt_reduce_make_plans((PgtReduceOp *) op, program->context);
+	}
+	program->have_plans = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+compile_differential(PgtProgram *program)
+{
+	List	   *sources;
+	ListCell   *lc;
+
+	program->top = pgt_compile_query(program->expanded, &program->ops, &sources);
+	program->sources = distinct_scans(program->ops);
+	foreach(lc, program->ops)
+		if (((PgtOp *) lfirst(lc))->kind == PGT_OP_REDUCE)
+			prepare_reduce(program, lfirst(lc));
+	if (find_state(program))
+		pgt_program_make_plans(program);
+}
+
+PgtProgram *
+pgt_program_compile(int64 pgt_id, Oid st_relid, const Query *expanded,
+					bool differential, MemoryContext parent)
+{
+	/* below the caller's context until complete: an ERROR frees it */
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_trickle program",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	PgtProgram *program = palloc0(sizeof(PgtProgram));
+
+	program->context = context;
+	program->run_context = AllocSetContextCreate(context, "pg_trickle run",
+												 ALLOCSET_DEFAULT_SIZES);
+	program->pgt_id = pgt_id;
+	program->st_relid = st_relid;
+	program->differential = differential;
+	program->expanded = copyObject(unconstify(Query *, expanded));
+	program->row_desc = pgt_query_result_desc(program->expanded);
+	program->output_desc = pgt_delta_desc(program->row_desc);
+	pgt_watch_program(program);
+	program->full = pgt_plan_make(context, program->expanded,
+								  "pg_trickle defining query", true);
+	if (differential)
+		compile_differential(program);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, parent);
+	return program;
+}
+
+void
+pgt_program_free(PgtProgram *program)
+{
+	if (program->running)
+		elog(ERROR, "program %lld is running", (long long) program->pgt_id);
+	MemoryContextDelete(program->context);
+}
+
+void
+pgt_program_create_state(PgtProgram *program)
+{
+	ListCell   *lc;
+
+	if (!program->differential || find_state(program))
+	{
+		if (program->differential && !program->have_plans)
+			pgt_program_make_plans(program);
+		return;
+	}
+	pgt_engine_begin_write();
+	foreach(lc, program->ops)
+	{
+		PgtReduceOp *reduce = lfirst(lc);
+
+		if (reduce->op.kind == PGT_OP_REDUCE && !OidIsValid(reduce->state_relid))
+			reduce->state_relid = pgt_state_create(program->pgt_id, reduce);
+	}
+	pgt_engine_end_write();
+	CommandCounterIncrement();
+	pgt_program_make_plans(program);
+}
+
+/* ---- what callers ask ---- */
+
+PgtSourceDelta *
+pgt_program_sources(const PgtProgram *program, int *nsources)
+{
+	PgtSourceDelta *deltas;
+	int			n = 0;
+	ListCell   *lc;
+
+	deltas = palloc0(sizeof(PgtSourceDelta) * (list_length(program->sources) + 1));
+	foreach(lc, program->sources)
+	{
+		const PgtScanOp *scan = lfirst(lc);
+
+		deltas[n].relid = scan->relid;
+		deltas[n].ncolumns = scan->ncolumns;
+		deltas[n].columns = scan->columns;
+		deltas[n].desc = scan->op.deltadesc;
+		n++;
+	}
+	*nsources = n;
+	return deltas;
+}
+
+TupleDesc
+pgt_program_output_desc(const PgtProgram *program)
+{
+	return program->output_desc;
+}
+
+static bool
+check_rights_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		pgt_check_level_permissions((Query *) node);
+		return query_tree_walker((Query *) node, check_rights_walker, context, 0);
+	}
+	return expression_tree_walker(node, check_rights_walker, context);
+}
+
+void
+pgt_program_check_rights(const PgtProgram *program)
+{
+	check_rights_walker((Node *) program->expanded, NULL);
+}
+
+/* ---- a run's beginnings ---- */
+
+static Tuplestorestate *
+new_store(PgtRun *run)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(false, false,
+												   pgt_refresh_work_mem);
+
+	run->stores = lappend(run->stores, store);
+	return store;
+}
+
+static void
+begin_run(PgtProgram *program, PgtRun *run)
+{
+	if (program->running)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("stream table \"%s\" is being refreshed by this session already",
+						get_rel_name(program->st_relid)),
+				 errhint("A function in its query must not refresh the stream table.")));
+	MemoryContextReset(program->run_context);
+	MemoryContextSwitchTo(program->run_context);
+	PushCopiedSnapshot(GetActiveSnapshot());
+	memset(run, 0, sizeof(PgtRun));
+	run->program = program;
+	run->env = create_queryEnv();
+	run->deltas = palloc0(sizeof(Tuplestorestate *) *
+						  (list_length(program->ops) + 1));
+	program->running = true;
+}
+
+static void
+end_run(PgtRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->stores)
+		tuplestore_end(lfirst(lc));
+	PopActiveSnapshot();
+}
+
+/* Let the following steps see what this one wrote. */
+static void
+show_writes(void)
+{
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+}
+
+/* ---- deltas of operators ---- */
+
+static void
+register_delta(PgtRun *run, PgtOp *op, Tuplestorestate *store)
+{
+	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
+
+	enr->md.name = unconstify(char *, pgt_delta_name(op));
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = op->deltadesc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = tuplestore_tuple_count(store);
+	enr->reldata = store;
+	register_ENR(run->env, enr);
+}
+
+/* An operator's delta is known; empty ones count as no change. */
+static void
+set_delta(PgtRun *run, PgtOp *op, Tuplestorestate *store)
+{
+	if (store != NULL && tuplestore_tuple_count(store) == 0)
+		store = NULL;
+	run->deltas[op->id] = store;
+	if (store != NULL && op->kind != PGT_OP_SCAN)
+		register_delta(run, op, store);
+}
+
+static Tuplestorestate *
+delta_of(PgtRun *run, const PgtOp *op)
+{
+	return run->deltas[op->id];
+}
+
+/* Copy columns of a delta, and its weight, to another store. */
+static void
+copy_columns(const PgtOp *from, Tuplestorestate *source, const PgtOp *to,
+			 const int *columns, Tuplestorestate *target)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(from->deltadesc,
+													&TTSOpsMinimalTuple);
+	int			natts = to->deltadesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *isnull = palloc(sizeof(bool) * natts);
+
+	tuplestore_rescan(source);
+	while (tuplestore_gettupleslot(source, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		for (int i = 0; i < natts; i++)
+		{
+			int			col = i == natts - 1 ? from->deltadesc->natts :
+				columns != NULL ? columns[i] : i + 1;
+
+			values[i] = slot->tts_values[col - 1];
+			isnull[i] = slot->tts_isnull[col - 1];
+		}
+		tuplestore_putvalues(target, to->deltadesc, values, isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static Tuplestorestate *
+run_permutation(PgtRun *run, PgtBlockOp *block, Tuplestorestate *input)
+{
+	Tuplestorestate *out;
+
+	if (block->identity)
+		return input;
+	out = new_store(run);
+	copy_columns(linitial(block->op.inputs), input, &block->op,
+				 block->source_cols, out);
+	return out;
+}
+
+static Tuplestorestate *
+run_block(PgtRun *run, PgtBlockOp *block)
+{
+	uint64		changed = 0;
+	int			i = 0;
+	Tuplestorestate *out;
+	ListCell   *lc;
+
+	foreach(lc, block->op.inputs)
+	{
+		if (delta_of(run, lfirst(lc)) != NULL)
+			changed |= UINT64CONST(1) << i;
+		i++;
+	}
+	if (changed == 0)
+		return NULL;
+	if (block->permutation)
+		return run_permutation(run, block,
+							   delta_of(run, linitial(block->op.inputs)));
+	out = new_store(run);
+	foreach(lc, pgt_block_terms(block, changed, run->program->context))
+		pgt_plan_run_into(((PgtBlockTerm *) lfirst(lc))->plan, run->env, out);
+	return out;
+}
+
+static Tuplestorestate *
+run_union(PgtRun *run, PgtOp *op)
+{
+	Tuplestorestate *only = NULL;
+	Tuplestorestate *out;
+	int			changed = 0;
+	ListCell   *lc;
+
+	foreach(lc, op->inputs)
+	{
+		if (delta_of(run, lfirst(lc)) == NULL)
+			continue;
+		only = delta_of(run, lfirst(lc));
+		changed++;
+	}
+	if (changed <= 1)
+		return only;
+	out = new_store(run);
+	foreach(lc, op->inputs)
+		if (delta_of(run, lfirst(lc)) != NULL)
+			copy_columns(lfirst(lc), delta_of(run, lfirst(lc)), op, NULL, out);
+	return out;
+}
+
+static Tuplestorestate *
+run_reduce(PgtRun *run, PgtReduceOp *reduce)
+{
+	Tuplestorestate *input = delta_of(run, linitial(reduce->op.inputs));
+	Tuplestorestate *out;
+
+	if (input == NULL)
+		return NULL;
+	out = new_store(run);
+	pgt_engine_begin_write();
+	pgt_reduce_run(reduce, run->env, input, out);
+	pgt_engine_end_write();
+	show_writes();
+	return out;
+}
+
+static void
+run_op(PgtRun *run, PgtOp *op)
+{
+	CHECK_FOR_INTERRUPTS();
+	switch (op->kind)
+	{
+		case PGT_OP_SCAN:
+			break;				/* handed in */
+		case PGT_OP_BLOCK:
+			set_delta(run, op, run_block(run, (PgtBlockOp *) op));
+			break;
+		case PGT_OP_UNION_ALL:
+			set_delta(run, op, run_union(run, op));
+			break;
+		case PGT_OP_REDUCE:
+			set_delta(run, op, run_reduce(run, (PgtReduceOp *) op));
+			break;
+	}
+}
+
+/* Hand the sources' deltas to every scan of them. */
+static void
+take_source_deltas(PgtRun *run, PgtSourceDelta *deltas, int ndeltas)
+{
+	ListCell   *lc;
+
+	for (int i = 0; i < ndeltas; i++)
+	{
+		bool		registered = false;
+
+		if (deltas[i].delta == NULL)
+			continue;
+		foreach(lc, run->program->ops)
+		{
+			PgtScanOp  *scan = lfirst(lc);
+
+			if (scan->op.kind != PGT_OP_SCAN || scan->relid != deltas[i].relid)
+				continue;
+			set_delta(run, &scan->op, deltas[i].delta);
+			if (registered || delta_of(run, &scan->op) == NULL)
+				continue;
+			register_delta(run, &scan->op, deltas[i].delta);
+			registered = true;
+		}
+	}
+}
+
+static void
+require_state(PgtProgram *program)
+{
+	if (!program->differential)
+		elog(ERROR, "program %lld is not differential",
+			 (long long) program->pgt_id);
+	if (program->have_plans)
+		return;
+	if (!find_state(program))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("operator state of stream table \"%s\" is missing",
+						get_rel_name(program->st_relid)),
+				 errhint("Refresh it in FULL mode to build it again.")));
+	pgt_program_make_plans(program);
+}
+
+static void
+run_steps(PgtRun *run, Tuplestorestate *out, PgtRunResult *result)
+{
+	PgtProgram *program = run->program;
+	ListCell   *lc;
+
+	foreach(lc, program->ops)
+		run_op(run, lfirst(lc));
+	if (delta_of(run, program->top) == NULL)
+		return;
+	pgt_engine_begin_write();
+	pgt_apply_delta(program->st_relid, delta_of(run, program->top),
+					program->output_desc, out, result);
+	pgt_engine_end_write();
+}
+
+void
+pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
+				Tuplestorestate *out, PgtRunResult *result)
+{
+	MemoryContext old = CurrentMemoryContext;
+	PgtRun		run;
+
+	memset(result, 0, sizeof(PgtRunResult));
+	require_state(program);
+	begin_run(program, &run);
+	PG_TRY();
+	{
+		take_source_deltas(&run, deltas, ndeltas);
+		run_steps(&run, out, result);
+	}
+	PG_FINALLY();
+	{
+		program->running = false;
+	}
+	PG_END_TRY();
+	end_run(&run);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- rebuilding ---- */
+
+/* Run a query once under the active snapshot. */
+static Tuplestorestate *
+run_once(PgtRun *run, const Query *query, const char *text)
+{
+	Tuplestorestate *rows = new_store(run);
+	PgtPlan    *plan = pgt_plan_make(run->program->run_context, query, text,
+									 false);
+
+	pgt_plan_run_into(plan, run->env, rows);
+	return rows;
+}
+
+static void
+build_state(PgtRun *run, PgtReduceOp *reduce)
+{
+	Tuplestorestate *input;
+
+	pgt_engine_begin_write();
+	pgt_state_truncate(reduce->state_relid);
+	show_writes();
+	input = run_once(run, pgt_op_new_state_weighted(linitial(reduce->op.inputs)),
+					 "pg_trickle state of a reduce");
+	pgt_reduce_build(reduce, run->env, input, new_store(run));
+	pgt_engine_end_write();
+	show_writes();
+}
+
+/* Rows of the query from freshly built state. */
+static Tuplestorestate *
+rebuild_state(PgtRun *run)
+{
+	bool		stateful = false;
+	ListCell   *lc;
+	Tuplestorestate *rows;
+
+	foreach(lc, run->program->ops)
+	{
+		PgtOp	   *op = lfirst(lc);
+
+		if (op->kind != PGT_OP_REDUCE)
+			continue;
+		build_state(run, (PgtReduceOp *) op);
+		stateful = true;
+	}
+	if (stateful)
+		return run_once(run, pgt_op_new_state(run->program->top),
+						"pg_trickle rows from state");
+	rows = new_store(run);
+	pgt_plan_run_into(run->program->full, run->env, rows);
+	return rows;
+}
+
+static void
+rebuild_steps(PgtRun *run, bool with_state, Tuplestorestate *out,
+			  PgtRunResult *result)
+{
+	PgtProgram *program = run->program;
+	Tuplestorestate *rows;
+
+	if (with_state)
+		rows = rebuild_state(run);
+	else
+	{
+		rows = new_store(run);
+		pgt_plan_run_into(program->full, run->env, rows);
+	}
+	pgt_engine_begin_write();
+	pgt_apply_difference(program->st_relid, rows, program->row_desc, out, result);
+	pgt_engine_end_write();
+}
+
+void
+pgt_program_rebuild(PgtProgram *program, bool with_state, Tuplestorestate *out,
+					PgtRunResult *result)
+{
+	MemoryContext old = CurrentMemoryContext;
+	PgtRun		run;
+
+	memset(result, 0, sizeof(PgtRunResult));
+	if (with_state)
+		pgt_program_create_state(program);
+	begin_run(program, &run);
+	PG_TRY();
+	{
+		if (with_state)
+			UpdateActiveSnapshotCommandId();
+		rebuild_steps(&run, with_state, out, result);
+	}
+	PG_FINALLY();
+	{
+		program->running = false;
+	}
+	PG_END_TRY();
+	end_run(&run);
+	MemoryContextSwitchTo(old);
+}
