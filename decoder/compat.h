@@ -290,8 +290,9 @@ pgt_executor_run(QueryDesc *desc)
 #endif
 }
 
-/* 18 moved ExplainState to a header of its own */
+/* 18 moved ExplainState and its output to headers of their own */
 #if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
 #include "commands/explain_state.h"
 #endif
 

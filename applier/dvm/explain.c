@@ -1,0 +1,377 @@
+/*
+ * applier/dvm/explain.c - a program told to people, for explain_st.
+ *
+ * Lines are property / value pairs: the mode of running first, then the
+ * operators in the order of the steps of a refresh, each with its inputs and
+ * what it costs to know: state table and its size, the SQL of its delta when
+ * one input changed, how each aggregate is kept, and which indexes would help.
+ * Plans are made under the active snapshot when asked for, not run.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "commands/explain.h"
+#include "executor/executor.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "applier/dvm/block.h"
+#include "applier/dvm/deparse.h"
+#include "applier/dvm/plan.h"
+#include "applier/dvm/program.h"
+#include "decoder/compat.h"
+
+typedef struct Explain
+{
+	PgtProgram *program;
+	bool		plans;
+	PgtExplainEmit emit;
+	void	   *arg;
+} Explain;
+
+static void say(Explain *e, const char *value, const char *property, ...) pg_attribute_printf(3, 4);
+
+static void
+say(Explain *e, const char *value, const char *property,...)
+{
+	StringInfoData name;
+	va_list		args;
+	int			needed;
+
+	initStringInfo(&name);
+	for (;;)
+	{
+		va_start(args, property);
+		needed = appendStringInfoVA(&name, property, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&name, needed);
+	}
+	e->emit(e->arg, name.data, value);
+}
+
+static char *
+relation_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/* ---- plans ---- */
+
+/* Text of the plan for deltas of that many rows. */
+static char *
+plan_text(PgtPlan *plan, double tuples)
+{
+	ExplainState *es = NewExplainState();
+	PlannedStmt *stmt = pgt_plan_statement(plan, tuples);
+	QueryEnvironment *env = create_queryEnv();
+	QueryDesc  *desc;
+	ListCell   *lc;
+
+	/* the executor's start looks the deltas up */
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		EphemeralNamedRelation enr;
+		ListCell   *type;
+		ListCell   *typmod;
+		ListCell   *collation;
+		TupleDesc	store;
+		int			i = 0;
+
+		if (rte->rtekind != RTE_NAMEDTUPLESTORE || get_ENR(env, rte->enrname) != NULL)
+			continue;
+		store = CreateTemplateTupleDesc(list_length(rte->coltypes));
+		forthree(type, rte->coltypes, typmod, rte->coltypmods,
+				 collation, rte->colcollations)
+		{
+			i++;
+			TupleDescInitEntry(store, i, strVal(list_nth(rte->eref->colnames, i - 1)),
+							   lfirst_oid(type), lfirst_int(typmod), 0);
+			TupleDescInitEntryCollation(store, i, lfirst_oid(collation));
+		}
+		pgt_tupdesc_finish(store);
+		enr = palloc0(sizeof(EphemeralNamedRelationData));
+		enr->md.name = rte->enrname;
+		enr->md.tupdesc = store;
+		enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+		enr->reldata = tuplestore_begin_heap(false, false, 64);
+		register_ENR(env, enr);
+	}
+
+	es->costs = false;
+	es->format = EXPLAIN_FORMAT_TEXT;
+	desc = CreateQueryDesc(stmt, "pg_trickle explain", GetActiveSnapshot(),
+						   InvalidSnapshot, None_Receiver, NULL, env, 0);
+	ExecutorStart(desc, EXEC_FLAG_EXPLAIN_ONLY);
+	ExplainBeginOutput(es);
+	ExplainPrintPlan(es, desc);
+	ExplainEndOutput(es);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+	while (es->str->len > 0 && es->str->data[es->str->len - 1] == '\n')
+		es->str->data[--es->str->len] = '\0';
+	return es->str->data;
+}
+
+static void
+say_plan(Explain *e, const char *step, PgtPlan *plan)
+{
+	if (plan == NULL)
+		return;
+	say(e, pgt_deparse_for_display(pgt_plan_query_tree(plan)), "%s: SQL", step);
+	if (!e->plans)
+		return;
+	say(e, plan_text(plan, PGT_SMALL_DELTA_GUESS), "%s: plan for small deltas", step);
+	say(e, plan_text(plan, PGT_SMALL_DELTA * 100.0), "%s: plan for large deltas", step);
+}
+
+/* ---- indexes that would help ---- */
+
+/* Does some index begin with the column? */
+static bool
+leads_an_index(Oid relid, AttrNumber attno)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indisvalid && index->rd_index->indkey.values[0] == attno)
+			found = true;
+		index_close(index, NoLock);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+static void
+advise_index(Explain *e, const PgtOp *op, int col, int step)
+{
+	const PgtScanOp *scan = (const PgtScanOp *) op;
+	AttrNumber	attno;
+
+	if (op->kind != PGT_OP_SCAN)
+		return;
+	attno = scan->columns[col - 1];
+	if (leads_an_index(scan->relid, attno))
+		return;
+	say(e, psprintf("CREATE INDEX ON %s (%s)", relation_name(scan->relid),
+					quote_identifier(get_attname(scan->relid, attno, false))),
+		"step %d: index that would help", step);
+}
+
+/* A column compared for equality with a column of another input. */
+static void
+advise_join(Explain *e, const PgtBlockOp *block)
+{
+	ListCell   *lc;
+
+	foreach(lc, make_ands_implicit((Expr *) block->quals))
+	{
+		OpExpr	   *op = lfirst(lc);
+		Var		   *left;
+		Var		   *right;
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+			continue;
+		left = linitial(op->args);
+		right = lsecond(op->args);
+		if (!IsA(left, Var) || !IsA(right, Var) || left->varno == right->varno ||
+			!op_mergejoinable(op->opno, left->vartype))
+			continue;
+		advise_index(e, list_nth(block->op.inputs, left->varno - 1),
+					 left->varattno, block->op.id);
+		advise_index(e, list_nth(block->op.inputs, right->varno - 1),
+					 right->varattno, block->op.id);
+	}
+}
+
+/* Recomputing a group wants an index on the first grouping key. */
+static void
+advise_recompute(Explain *e, const PgtReduceOp *reduce)
+{
+	const PgtOp *input = linitial(reduce->op.inputs);
+	int			col;
+
+	if (reduce->nkeys == 0)
+	{
+		say(e, "aggregates without GROUP BY that are recomputed read the whole input",
+			"step %d: note", reduce->op.id);
+		return;
+	}
+	col = reduce->keys[0].in_col;
+	if (input->kind == PGT_OP_BLOCK)
+	{
+		const PgtBlockOp *block = (const PgtBlockOp *) input;
+		const Var  *var = list_nth(block->exprs, col - 1);
+
+		if (!IsA(var, Var))
+			return;
+		input = list_nth(input->inputs, var->varno - 1);
+		col = var->varattno;
+	}
+	advise_index(e, input, col, reduce->op.id);
+}
+
+/* ---- operators ---- */
+
+static char *
+input_list(const PgtOp *op)
+{
+	StringInfoData list;
+	ListCell   *lc;
+
+	initStringInfo(&list);
+	foreach(lc, op->inputs)
+		appendStringInfo(&list, "%s%d", list.len > 0 ? ", " : "",
+						 ((PgtOp *) lfirst(lc))->id);
+	return list.data;
+}
+
+static void
+explain_block(Explain *e, PgtBlockOp *block)
+{
+	int			i = 0;
+	ListCell   *lc;
+
+	if (block->permutation)
+	{
+		say(e, block->identity ? "passed on as it is" : "columns copied, no plan",
+			"step %d: method", block->op.id);
+		return;
+	}
+	foreach(lc, block->op.inputs)
+	{
+		PgtOp	   *input = lfirst(lc);
+		List	   *terms = pgt_block_terms(block, UINT64CONST(1) << i++,
+											e->program->context);
+		PgtBlockTerm *term = linitial(terms);
+
+		say_plan(e, psprintf("step %d: change of input %d", block->op.id, input->id),
+				 term->plan);
+	}
+	if (list_length(block->op.inputs) > 1)
+		advise_join(e, block);
+}
+
+static char *
+aggregate_text(const PgtAggSpec *spec)
+{
+	return psprintf("%s: %s", format_procedure(spec->aggref->aggfnoid),
+					pgt_agg_method_name(spec));
+}
+
+static void
+explain_state_table(Explain *e, const PgtReduceOp *reduce)
+{
+	Relation	rel;
+	int64		bytes;
+
+	if (!OidIsValid(reduce->state_relid))
+		return;
+	rel = table_open(reduce->state_relid, AccessShareLock);
+	bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+	table_close(rel, NoLock);
+	say(e, psprintf("%s, %lld bytes", relation_name(reduce->state_relid),
+					(long long) bytes),
+		"step %d: state table", reduce->op.id);
+}
+
+static void
+explain_reduce(Explain *e, const PgtReduceOp *reduce)
+{
+	explain_state_table(e, reduce);
+	for (int i = 0; i < reduce->naggs; i++)
+		say(e, aggregate_text(&reduce->aggs[i]), "step %d: aggregate %d",
+			reduce->op.id, i + 1);
+	if (!reduce->any_recompute && !reduce->any_rescan)
+		return;
+	if (reduce->any_recompute)
+		say_plan(e, psprintf("step %d: recompute groups", reduce->op.id),
+				 reduce->recompute[1]);
+	if (reduce->any_rescan)
+		say_plan(e, psprintf("step %d: read groups again", reduce->op.id),
+				 reduce->rescan[1]);
+	advise_recompute(e, reduce);
+}
+
+static void
+explain_op(Explain *e, PgtOp *op)
+{
+	if (op->inputs != NIL)
+		say(e, psprintf("%s (of %s)", op->label, input_list(op)), "step %d", op->id);
+	else
+		say(e, op->label, "step %d", op->id);
+	if (op->kind == PGT_OP_BLOCK)
+		explain_block(e, (PgtBlockOp *) op);
+	else if (op->kind == PGT_OP_REDUCE)
+		explain_reduce(e, (PgtReduceOp *) op);
+}
+
+static void
+explain_identity(Explain *e)
+{
+	PgtRowIdentity id;
+	StringInfoData text;
+
+	if (!OidIsValid(e->program->st_relid))
+		return;
+	pgt_rowid_get(e->program->st_relid, &id);
+	initStringInfo(&text);
+	if (!id.by_key)
+		appendStringInfoString(&text, "hash of the row's image");
+	for (int i = 0; id.by_key && i < id.nkeys; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "key ",
+						 quote_identifier(get_attname(e->program->st_relid,
+													  id.key_attnos[i], false)));
+	say(e, text.data, "row identity");
+}
+
+void
+pgt_program_explain(PgtProgram *program, bool analyze, PgtExplainEmit emit,
+					void *arg)
+{
+	Explain		e = {program, analyze, emit, arg};
+	ListCell   *lc;
+
+	say(&e, program->differential ? "differential" : "full", "method");
+	explain_identity(&e);
+	say(&e, pgt_program_full_query(program), "full query");
+	if (analyze)
+		say(&e, plan_text(program->full, 0), "full query: plan");
+	if (!program->differential)
+		return;
+	if (!program->have_plans)
+	{
+		say(&e, "missing: the next refresh builds it", "operator state");
+		return;
+	}
+	foreach(lc, program->ops)
+		explain_op(&e, lfirst(lc));
+}
+
+char *
+pgt_program_full_query(const PgtProgram *program)
+{
+	return pgt_deparse_for_display(program->expanded);
+}
