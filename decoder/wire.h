@@ -97,6 +97,10 @@ typedef struct PgtWireWriter
  * memory context.  Compressed values stay compressed.  True if any was. */
 extern bool pgt_wire_inline(const PgtWireShape *shape, PgtWireTuple *tuple);
 
+/* Do two values that are not null have the same image?  Values out of line are
+ * fetched only where their pointers differ and their sizes do not. */
+extern bool pgt_wire_same_value(const PgtWireColumn *c, Datum a, Datum b);
+
 /* Sizes the tuple (values must be inline); the bytes a change takes with it. */
 extern void pgt_wire_measure(const PgtWireShape *shape, PgtWireTuple *tuple);
 extern Size pgt_wire_change_size(const PgtWireShape *shape,

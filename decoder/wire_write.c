@@ -11,7 +11,7 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "common/hashfn.h"
-#include "utils/expandeddatum.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "decoder/compat.h"
@@ -118,6 +118,33 @@ pgt_wire_inline(const PgtWireShape *shape, PgtWireTuple *tuple)
 		fetched = true;
 	}
 	return fetched;
+}
+
+static bool
+same_varlena(Datum a, Datum b)
+{
+	struct varlena *va = (struct varlena *) DatumGetPointer(a);
+	struct varlena *vb = (struct varlena *) DatumGetPointer(b);
+
+	/* equal TOAST pointers are equal values, never fetched */
+	if (VARSIZE_ANY(va) == VARSIZE_ANY(vb) &&
+		memcmp(va, vb, VARSIZE_ANY(va)) == 0)
+		return true;
+	if (toast_raw_datum_size(a) != toast_raw_datum_size(b))
+		return false;
+	return datum_image_eq(a, b, false, -1);
+}
+
+bool
+pgt_wire_same_value(const PgtWireColumn *c, Datum a, Datum b)
+{
+	if (c->byval)
+		return a == b;
+	if (c->len == -1)
+		return same_varlena(a, b);
+	if (c->len == -2)
+		return strcmp(DatumGetCString(a), DatumGetCString(b)) == 0;
+	return memcmp(DatumGetPointer(a), DatumGetPointer(b), c->len) == 0;
 }
 
 static inline bool

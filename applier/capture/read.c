@@ -137,6 +137,13 @@ pgt_buffer_has_pending(Oid relid, const PgtFrontier *from)
 
 /* ---- decoding ---- */
 
+/* A row of the delta: wanted columns, then room for the weight. */
+typedef struct Row
+{
+	Datum	   *values;
+	bool	   *nulls;
+} Row;
+
 typedef struct Reader
 {
 	Oid			relid;
@@ -159,8 +166,8 @@ typedef struct Reader
 
 	Datum	   *in_values;		/* a tuple of the batch */
 	bool	   *in_nulls;
-	Datum	   *out_values;		/* a row of the delta */
-	bool	   *out_nulls;
+	Row			old_row;
+	Row			new_row;
 } Reader;
 
 static void
@@ -227,18 +234,54 @@ fit_shape(Reader *r, const PgtWireReader *batch)
 }
 
 static void
-put_row(Reader *r, const PgtWireTupleRef *ref, int64 weight)
+take_apart(Reader *r, const PgtWireTupleRef *ref, Row *row)
 {
 	pgt_wire_read_tuple(r->shape, ref, r->in_values, r->in_nulls);
 	for (int i = 0; i < r->ncolumns; i++)
 	{
-		r->out_values[i] = r->in_values[r->map[i]];
-		r->out_nulls[i] = r->in_nulls[r->map[i]];
+		row->values[i] = r->in_values[r->map[i]];
+		row->nulls[i] = r->in_nulls[r->map[i]];
 	}
-	r->out_values[r->ncolumns] = Int64GetDatum(weight);
-	r->out_nulls[r->ncolumns] = false;
-	tuplestore_putvalues(r->into, r->desc, r->out_values, r->out_nulls);
+}
+
+static void
+put_row(Reader *r, Row *row, int64 weight)
+{
+	row->values[r->ncolumns] = Int64GetDatum(weight);
+	row->nulls[r->ncolumns] = false;
+	tuplestore_putvalues(r->into, r->desc, row->values, row->nulls);
 	r->result->changes++;
+}
+
+static bool
+same_row(const Reader *r, const Row *a, const Row *b)
+{
+	for (int i = 0; i < r->ncolumns; i++)
+	{
+		if (a->nulls[i] || b->nulls[i])
+		{
+			if (a->nulls[i] != b->nulls[i])
+				return false;
+		}
+		else if (!pgt_wire_same_value(&r->shape->columns[r->map[i]],
+									  a->values[i], b->values[i]))
+			return false;
+	}
+	return true;
+}
+
+static void
+put_update(Reader *r, const PgtWireChange *change)
+{
+	take_apart(r, &change->old_tuple, &r->old_row);
+	take_apart(r, &change->new_tuple, &r->new_row);
+
+	/* recorded for the sake of columns that others read */
+	if (same_row(r, &r->old_row, &r->new_row))
+		return;
+	put_row(r, &r->old_row, -1);
+	put_row(r, &r->new_row, 1);
+	r->result->updates_or_deletes = true;
 }
 
 static void
@@ -247,16 +290,16 @@ put_change(Reader *r, const PgtWireChange *change)
 	switch (change->op)
 	{
 		case PGT_WIRE_INSERT:
-			put_row(r, &change->new_tuple, 1);
+			take_apart(r, &change->new_tuple, &r->new_row);
+			put_row(r, &r->new_row, 1);
 			break;
 		case PGT_WIRE_DELETE:
-			put_row(r, &change->old_tuple, -1);
+			take_apart(r, &change->old_tuple, &r->old_row);
+			put_row(r, &r->old_row, -1);
 			r->result->updates_or_deletes = true;
 			break;
 		case PGT_WIRE_UPDATE:
-			put_row(r, &change->old_tuple, -1);
-			put_row(r, &change->new_tuple, 1);
-			r->result->updates_or_deletes = true;
+			put_update(r, change);
 			break;
 		case PGT_WIRE_TRUNCATE:
 			r->result->truncated = true;
@@ -390,6 +433,15 @@ end_of(const PgtFrontier *f)
 }
 
 static void
+init_row(Reader *r, Row *row)
+{
+	row->values = MemoryContextAlloc(r->context,
+									 sizeof(Datum) * (r->ncolumns + 1));
+	row->nulls = MemoryContextAlloc(r->context,
+									sizeof(bool) * (r->ncolumns + 1));
+}
+
+static void
 init_reader(Reader *r)
 {
 	r->context = AllocSetContextCreate(CurrentMemoryContext,
@@ -399,10 +451,8 @@ init_reader(Reader *r)
 											 "pg_trickle buffer batch",
 											 ALLOCSET_DEFAULT_SIZES);
 	r->map = MemoryContextAlloc(r->context, sizeof(int) * (r->ncolumns + 1));
-	r->out_values = MemoryContextAlloc(r->context,
-									   sizeof(Datum) * (r->ncolumns + 1));
-	r->out_nulls = MemoryContextAlloc(r->context,
-									  sizeof(bool) * (r->ncolumns + 1));
+	init_row(r, &r->old_row);
+	init_row(r, &r->new_row);
 	r->end = end_of(r->to);
 }
 

@@ -19,13 +19,11 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -48,33 +46,6 @@ gather(const PgtTarget *t, TupleTableSlot *slot, PgtWireTuple *tuple)
 }
 
 static bool
-same_varlena(Datum a, Datum b)
-{
-	struct varlena *va = (struct varlena *) DatumGetPointer(a);
-	struct varlena *vb = (struct varlena *) DatumGetPointer(b);
-
-	/* equal TOAST pointers are equal values, never fetched */
-	if (VARSIZE_ANY(va) == VARSIZE_ANY(vb) &&
-		memcmp(va, vb, VARSIZE_ANY(va)) == 0)
-		return true;
-	if (toast_raw_datum_size(a) != toast_raw_datum_size(b))
-		return false;
-	return datum_image_eq(a, b, false, -1);
-}
-
-static bool
-same_value(const PgtWireColumn *c, Datum a, Datum b)
-{
-	if (c->byval)
-		return a == b;
-	if (c->len == -1)
-		return same_varlena(a, b);
-	if (c->len == -2)
-		return strcmp(DatumGetCString(a), DatumGetCString(b)) == 0;
-	return memcmp(DatumGetPointer(a), DatumGetPointer(b), c->len) == 0;
-}
-
-static bool
 same_image(const PgtWireShape *shape, const PgtWireTuple *a,
 		   const PgtWireTuple *b)
 {
@@ -85,7 +56,7 @@ same_image(const PgtWireShape *shape, const PgtWireTuple *a,
 		if (a->nulls[i] || b->nulls[i])
 			same = a->nulls[i] && b->nulls[i];
 		else
-			same = same_value(&shape->columns[i], a->values[i], b->values[i]);
+			same = pgt_wire_same_value(&shape->columns[i], a->values[i], b->values[i]);
 	}
 	return same;
 }

@@ -1,0 +1,125 @@
+/*
+ * applier/capture/dump.c - a change batch as text, for debugging and tests.
+ *
+ * pgt_change_batch_lines is not declared by the extension's script: printing
+ * values out of bytes that somebody hands in trusts those bytes as much as a
+ * table's, so only a superuser may make the function (LANGUAGE C):
+ *
+ *   CREATE FUNCTION change_batch_lines(batch bytea) RETURNS SETOF text
+ *       LANGUAGE C STRICT AS 'pg_trickle', 'pgt_change_batch_lines';
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "decoder/compat.h"
+#include "decoder/wire.h"
+
+PG_FUNCTION_INFO_V1(pgt_change_batch_lines);
+
+static void
+append_tuple(StringInfo line, const PgtWireShape *shape,
+			 const PgtWireTupleRef *ref)
+{
+	Datum	   *values = palloc(sizeof(Datum) * (shape->ncolumns + 1));
+	bool	   *nulls = palloc(sizeof(bool) * (shape->ncolumns + 1));
+
+	pgt_wire_read_tuple(shape, ref, values, nulls);
+	appendStringInfoString(line, " (");
+	for (int i = 0; i < shape->ncolumns; i++)
+	{
+		Oid			output;
+		bool		is_varlena;
+
+		if (i > 0)
+			appendStringInfoString(line, ", ");
+		if (nulls[i])
+		{
+			appendStringInfoString(line, "NULL");
+			continue;
+		}
+		getTypeOutputInfo(shape->columns[i].type, &output, &is_varlena);
+		appendStringInfoString(line, OidOutputFunctionCall(output, values[i]));
+	}
+	appendStringInfoChar(line, ')');
+}
+
+static char *
+change_line(const PgtWireShape *shape, const PgtWireChange *change)
+{
+	StringInfoData line;
+
+	initStringInfo(&line);
+	switch (change->op)
+	{
+		case PGT_WIRE_INSERT:
+			appendStringInfoString(&line, "INSERT");
+			append_tuple(&line, shape, &change->new_tuple);
+			break;
+		case PGT_WIRE_DELETE:
+			appendStringInfoString(&line, "DELETE");
+			append_tuple(&line, shape, &change->old_tuple);
+			break;
+		case PGT_WIRE_UPDATE:
+			appendStringInfoString(&line, "UPDATE");
+			append_tuple(&line, shape, &change->old_tuple);
+			append_tuple(&line, shape, &change->new_tuple);
+			break;
+		case PGT_WIRE_TRUNCATE:
+			appendStringInfoString(&line, "TRUNCATE");
+			break;
+		case PGT_WIRE_LOST:
+			appendStringInfo(&line, "LOST: %.*s", change->reason_len,
+							 change->reason);
+			break;
+	}
+	return line.data;
+}
+
+/* The shape as the source is now, which must be what the batch was made of. */
+static PgtWireShape *
+batch_shape(const PgtWireReader *batch)
+{
+	Relation	source = table_open(batch->header.source, AccessShareLock);
+	PgtWireShape *shape = pgt_wire_shape(batch->header.source,
+										 RelationGetDescr(source),
+										 batch->attnums,
+										 batch->header.ncolumns);
+
+	table_close(source, AccessShareLock);
+	if (batch->header.ncolumns > 0 &&
+		(shape == NULL || shape->signature != batch->header.signature))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the source's columns are not those of the change batch")));
+	return shape;
+}
+
+Datum
+pgt_change_batch_lines(PG_FUNCTION_ARGS)
+{
+	bytea	   *data = PG_GETARG_BYTEA_PP(0);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	PgtWireReader batch;
+	PgtWireChange change;
+	PgtWireShape *shape;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	pgt_wire_read_begin(&batch, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
+	shape = batch_shape(&batch);
+	while (pgt_wire_read_next(&batch, &change))
+	{
+		Datum		line = CStringGetTextDatum(change_line(shape, &change));
+		bool		isnull = false;
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &line, &isnull);
+	}
+	return (Datum) 0;
+}
