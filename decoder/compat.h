@@ -296,4 +296,11 @@ pgt_executor_run(QueryDesc *desc)
 #include "commands/explain_state.h"
 #endif
 
+/* 18 keeps a compact copy of each attribute that follows only when told */
+#if PG_VERSION_NUM >= 180000
+#define pgt_attribute_changed(desc, i) populate_compact_attribute(desc, i)
+#else
+#define pgt_attribute_changed(desc, i) ((void) 0)
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -77,6 +77,7 @@ add_column(TupleDesc desc, AttrNumber attnum, const char *name, Oid type)
 {
 	TupleDescInitEntry(desc, attnum, name, type, -1, 0);
 	TupleDescAttr(desc, attnum - 1)->attnotnull = true;
+	pgt_attribute_changed(desc, attnum - 1);
 }
 
 static TupleDesc
@@ -92,6 +93,8 @@ segment_desc(void)
 	add_column(desc, PGT_BUF_FLAGS, "flags", INT4OID);
 	add_column(desc, PGT_BUF_DATA, "data", BYTEAOID);
 	TupleDescAttr(desc, PGT_BUF_DATA - 1)->attstorage = TYPSTORAGE_PLAIN;
+	pgt_attribute_changed(desc, PGT_BUF_DATA - 1);
+	pgt_tupdesc_finish(desc);
 	return desc;
 }
 
