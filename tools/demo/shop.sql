@@ -28,22 +28,27 @@ CREATE TABLE order_lines (
     PRIMARY KEY (order_id, line_no)
 );
 
+-- "mix" spreads numbers evenly without a random generator
+CREATE FUNCTION mix(n bigint, below int) RETURNS int IMMUTABLE
+RETURN ((n * 48271 + 11) % 2147483647 * 16807 % 2147483647 % below)::int;
+
 INSERT INTO customers
-SELECT i, 'Customer ' || i, (ARRAY['DE','FR','IT','ES','PL','NL','SE','AT','PT','GR'])[1 + i * i % 10]
+SELECT i, 'Customer ' || i, (ARRAY['DE','FR','IT','ES','PL','NL','SE','AT','PT','GR'])[1 + mix(i, 10)]
   FROM generate_series(1, greatest(:lines / 20, 100)) i;
 INSERT INTO products
-SELECT i, 'Product ' || i, (ARRAY['books','garden','kitchen','music','office','sport','tools','toys'])[1 + i % 8],
-       1 + (i * 7919 % 20000) / 100.0
+SELECT i, 'Product ' || i, (ARRAY['books','garden','kitchen','music','office','sport','tools','toys'])[1 + mix(i, 8)],
+       1 + mix(i + 17, 20000) / 100.0
   FROM generate_series(1, 2000) i;
 -- four lines an order; one order in fifty is still open
 INSERT INTO orders (order_id, customer_id, ordered_on, status)
-SELECT i, 1 + i::bigint * 7919 % greatest(:lines / 20, 100), date '2025-01-01' + (i::bigint * 500 / greatest(:lines / 4, 1))::int,
+SELECT i, 1 + mix(i, greatest(:lines / 20, 100)), date '2025-01-01' + (i::bigint * 500 / greatest(:lines / 4, 1))::int,
        CASE WHEN i % 50 = 0 THEN 'open' ELSE 'shipped' END
   FROM generate_series(1, :lines / 4) i;
 INSERT INTO order_lines
-SELECT i, l, 1 + (i * 31 + l * 557)::bigint % 2000, 1 + (i + l) % 5,
-       (1 + (i + l) % 5) * (1 + (i * 13 + l * 7919) % 20000 / 100.0)
-  FROM generate_series(1, :lines / 4) i, generate_series(1, 4) l;
+SELECT o.i, l, p.product_id, 1 + (o.i + l) % 5, (1 + (o.i + l) % 5) * p.price
+  FROM generate_series(1, :lines / 4) o(i)
+ CROSS JOIN generate_series(1, 4) l
+  JOIN products p ON p.product_id = 1 + mix(o.i * 4 + l, 2000);
 SELECT setval(pg_get_serial_sequence('orders', 'order_id'), :lines / 4 + 1) \g /dev/null
 
 CREATE INDEX ON orders (customer_id);
