@@ -248,6 +248,244 @@ REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;
 -- dvm: exact float aggregates
 ---------------------------------------------------------------------------
 
+-- Sums and statistics over float4 and float8 whose states are exact, so that
+-- rows can be taken away again and their order does not matter.  They return
+-- what the built-in aggregate of the same name without exact_ returns, rounded
+-- once from the exact value.
+CREATE FUNCTION pgtrickle.exact_sum_accum(internal, real) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_accum_float4';
+CREATE FUNCTION pgtrickle.exact_sum_inverse(internal, real) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_inverse_float4';
+CREATE FUNCTION pgtrickle.exact_variance_accum(internal, real) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_variance_accum_float4';
+CREATE FUNCTION pgtrickle.exact_variance_inverse(internal, real) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_variance_inverse_float4';
+CREATE FUNCTION pgtrickle.exact_sum_accum(internal, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_accum_float8';
+CREATE FUNCTION pgtrickle.exact_sum_inverse(internal, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_inverse_float8';
+CREATE FUNCTION pgtrickle.exact_variance_accum(internal, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_variance_accum_float8';
+CREATE FUNCTION pgtrickle.exact_variance_inverse(internal, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_variance_inverse_float8';
+CREATE FUNCTION pgtrickle.exact_regression_accum(internal, double precision, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regression_accum';
+CREATE FUNCTION pgtrickle.exact_regression_inverse(internal, double precision, double precision) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regression_inverse';
+CREATE FUNCTION pgtrickle.exact_combine(internal, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_combine';
+CREATE FUNCTION pgtrickle.exact_serialize(internal) RETURNS bytea
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_serialize';
+CREATE FUNCTION pgtrickle.exact_deserialize(bytea, internal) RETURNS internal
+    LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_deserialize';
+CREATE FUNCTION pgtrickle.exact_sum_final_float4(internal) RETURNS real
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_final_float4';
+CREATE FUNCTION pgtrickle.exact_sum_final_float8(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_sum_final_float8';
+CREATE FUNCTION pgtrickle.exact_avg_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_avg_final';
+CREATE FUNCTION pgtrickle.exact_var_samp_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_var_samp_final';
+CREATE FUNCTION pgtrickle.exact_var_pop_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_var_pop_final';
+CREATE FUNCTION pgtrickle.exact_stddev_samp_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_stddev_samp_final';
+CREATE FUNCTION pgtrickle.exact_stddev_pop_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_stddev_pop_final';
+CREATE FUNCTION pgtrickle.exact_corr_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_corr_final';
+CREATE FUNCTION pgtrickle.exact_covar_pop_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_covar_pop_final';
+CREATE FUNCTION pgtrickle.exact_covar_samp_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_covar_samp_final';
+CREATE FUNCTION pgtrickle.exact_regr_avgx_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_avgx_final';
+CREATE FUNCTION pgtrickle.exact_regr_avgy_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_avgy_final';
+CREATE FUNCTION pgtrickle.exact_regr_intercept_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_intercept_final';
+CREATE FUNCTION pgtrickle.exact_regr_r2_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_r2_final';
+CREATE FUNCTION pgtrickle.exact_regr_slope_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_slope_final';
+CREATE FUNCTION pgtrickle.exact_regr_sxx_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_sxx_final';
+CREATE FUNCTION pgtrickle.exact_regr_sxy_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_sxy_final';
+CREATE FUNCTION pgtrickle.exact_regr_syy_final(internal) RETURNS double precision
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_syy_final';
+CREATE FUNCTION pgtrickle.exact_regr_count_final(internal) RETURNS bigint
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_exact_regr_count_final';
+
+CREATE AGGREGATE pgtrickle.exact_sum(real) (
+    SFUNC = pgtrickle.exact_sum_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_sum_final_float4,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_sum_accum, MINVFUNC = pgtrickle.exact_sum_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_sum_final_float4,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_avg(real) (
+    SFUNC = pgtrickle.exact_sum_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_avg_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_sum_accum, MINVFUNC = pgtrickle.exact_sum_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_avg_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_variance(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_var_samp(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_var_pop(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_pop_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_pop_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev_samp(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev_pop(real) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_pop_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_pop_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_sum(double precision) (
+    SFUNC = pgtrickle.exact_sum_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_sum_final_float8,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_sum_accum, MINVFUNC = pgtrickle.exact_sum_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_sum_final_float8,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_avg(double precision) (
+    SFUNC = pgtrickle.exact_sum_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_avg_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_sum_accum, MINVFUNC = pgtrickle.exact_sum_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_avg_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_variance(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_var_samp(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_var_pop(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_var_pop_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_var_pop_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev_samp(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_stddev_pop(double precision) (
+    SFUNC = pgtrickle.exact_variance_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_stddev_pop_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_variance_accum, MINVFUNC = pgtrickle.exact_variance_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_stddev_pop_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_corr(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_corr_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_corr_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_covar_pop(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_covar_pop_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_covar_pop_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_covar_samp(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_covar_samp_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_covar_samp_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_avgx(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_avgx_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_avgx_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_avgy(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_avgy_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_avgy_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_count(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_count_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_count_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_intercept(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_intercept_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_intercept_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_r2(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_r2_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_r2_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_slope(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_slope_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_slope_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_sxx(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_sxx_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_sxx_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_sxy(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_sxy_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_sxy_final,
+    PARALLEL = SAFE
+);
+CREATE AGGREGATE pgtrickle.exact_regr_syy(double precision, double precision) (
+    SFUNC = pgtrickle.exact_regression_accum, STYPE = internal, FINALFUNC = pgtrickle.exact_regr_syy_final,
+    COMBINEFUNC = pgtrickle.exact_combine, SERIALFUNC = pgtrickle.exact_serialize, DESERIALFUNC = pgtrickle.exact_deserialize,
+    MSFUNC = pgtrickle.exact_regression_accum, MINVFUNC = pgtrickle.exact_regression_inverse, MSTYPE = internal, MFINALFUNC = pgtrickle.exact_regr_syy_final,
+    PARALLEL = SAFE
+);
+
 ---------------------------------------------------------------------------
 -- schedule
 ---------------------------------------------------------------------------
