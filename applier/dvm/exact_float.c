@@ -29,6 +29,7 @@
 #include "applier/catalog/catalog.h"
 #include "applier/dvm/exact_float.h"
 #include "applier/dvm/exact_state.h"
+#include "decoder/compat.h"
 
 #define HEAD_KIND 3
 #define HEAD_X_SPECIAL 4
