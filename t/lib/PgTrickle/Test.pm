@@ -57,8 +57,20 @@ sub new_node
 		slurp_file(tree_root() . '/t/regress.conf')
 		  . _plugin_setting()
 		  . ($opt{conf} // ''));
-	$node->start unless defined $opt{start} && !$opt{start};
+	_start($node) unless defined $opt{start} && !$opt{start};
 	return $node;
+}
+
+# Start, and where that fails say why at once: without a server no test of the
+# file can run.
+sub _start
+{
+	my ($node) = @_;
+	return if $node->start(fail_ok => 1);
+	my @log = split /\n/, slurp_file($node->logfile);
+	splice @log, 0, -15 if @log > 15;
+	diag(join "\n", @log);
+	die 'the server did not start';
 }
 
 sub create_extension
