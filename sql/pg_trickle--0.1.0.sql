@@ -129,6 +129,7 @@ CREATE TABLE pgtrickle.pgt_refresh_history (
     error_message text
 ) WITH (fillfactor = 60);
 CREATE INDEX pgt_refresh_history_st ON pgtrickle.pgt_refresh_history (pgt_id, refresh_id);
+CREATE INDEX pgt_refresh_history_time ON pgtrickle.pgt_refresh_history (start_time);
 
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_definitions', '');
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_id_seq', '');
@@ -527,3 +528,518 @@ SELECT pgtrickle._schedule_wake();
 ---------------------------------------------------------------------------
 -- monitor
 ---------------------------------------------------------------------------
+
+-- Functions whose name begins with an underscore are for the ones below them.
+-- What resolves a user's name has no search_path of its own; what runs as the
+-- extension's owner shows names and numbers only.  Texts of queries and errors
+-- go through views, which know who is asking.
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- What a frontier has not absorbed yet of a captured source.
+CREATE FUNCTION pgtrickle._buffer_stats(
+    source oid, frontier pg_snapshot, own_xid xid8, own_batches int,
+    OUT pending_changes bigint, OUT buffer_bytes bigint,
+    OUT oldest_change_at timestamptz, OUT last_change_at timestamptz) RETURNS record
+    LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'pgt_monitor_buffer_stats';
+
+-- How often a schedule refreshes; NULL when that is no fixed time.
+CREATE FUNCTION pgtrickle._schedule_seconds(schedule text) RETURNS float8
+    LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'pgt_monitor_schedule_seconds';
+
+-- Does the result age without any captured change?
+CREATE FUNCTION pgtrickle._ages_by_itself(pgt_id bigint) RETURNS bool
+    LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_monitor_ages_by_itself';
+
+CREATE FUNCTION pgtrickle._workers(
+    OUT scheduler_running bool, OUT active int, OUT idle int, OUT queued int,
+    OUT starved_since timestamptz) RETURNS record
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_monitor_workers';
+
+-- Freshness of one stream table or, NULL, of all.  The oldest change that has
+-- not arrived is looked for in its own sources and in those of the stream
+-- tables it reads.
+CREATE FUNCTION pgtrickle._freshness(only_id bigint)
+    RETURNS TABLE (pgt_id bigint, pending_changes bigint, oldest_change_at timestamptz,
+                   staleness interval, stale bool, cdc_modes text[])
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH RECURSIVE upstream (pgt_id, reads) AS (
+    SELECT s.pgt_id, s.pgt_id
+      FROM pgtrickle.pgt_state s
+     WHERE only_id IS NULL OR s.pgt_id = only_id
+    UNION
+    SELECT u.pgt_id, s.pgt_id
+      FROM upstream u
+      JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = u.reads
+      JOIN pgtrickle.pgt_state s ON s.relid = d.source_relid
+), own AS (
+    SELECT d.pgt_id,
+           sum(b.pending_changes)::bigint AS pending_changes,
+           min(b.oldest_change_at) AS oldest_change_at,
+           array_agg(DISTINCT c.cdc_mode ORDER BY c.cdc_mode) AS cdc_modes
+      FROM pgtrickle.pgt_dependencies d
+      JOIN pgtrickle.pgt_sources c USING (source_relid)
+      JOIN pgtrickle.pgt_progress p USING (pgt_id)
+     CROSS JOIN LATERAL pgtrickle._buffer_stats(d.source_relid, p.frontier, p.own_xid, p.own_batches) b
+     WHERE d.pgt_id IN (SELECT u.reads FROM upstream u)
+     GROUP BY d.pgt_id
+), pending AS (
+    SELECT u.pgt_id,
+           max(o.pending_changes) FILTER (WHERE u.reads = u.pgt_id) AS pending_changes,
+           min(o.oldest_change_at) AS oldest_change_at,
+           (array_agg(o.cdc_modes) FILTER (WHERE u.reads = u.pgt_id AND o.pgt_id IS NOT NULL)) AS modes
+      FROM upstream u
+      LEFT JOIN own o ON o.pgt_id = u.reads
+     GROUP BY u.pgt_id
+)
+SELECT n.pgt_id,
+       coalesce(n.pending_changes, 0),
+       n.oldest_change_at,
+       a.staleness,
+       NOT p.is_populated OR s.needs_reinit OR s.status = 'ERROR'
+           OR coalesce(a.staleness > make_interval(secs => greatest(pgtrickle._schedule_seconds(d.schedule), 1)), false),
+       coalesce(o.cdc_modes, '{}')
+  FROM pending n
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+  JOIN pgtrickle.pgt_definitions d USING (pgt_id)
+  LEFT JOIN own o USING (pgt_id)
+ CROSS JOIN LATERAL (
+    SELECT CASE
+           WHEN NOT p.is_populated THEN NULL
+           WHEN s.needs_reinit OR (s.effective_mode = 'FULL' AND pgtrickle._ages_by_itself(n.pgt_id))
+               THEN clock_timestamp() - p.data_timestamp
+           ELSE greatest(clock_timestamp() - n.oldest_change_at, interval '0')
+           END AS staleness) a
+ ORDER BY n.pgt_id
+$$;
+
+-- Counters and freshness of every stream table.
+CREATE VIEW pgtrickle.pg_stat_stream_tables WITH (security_barrier) AS
+SELECT d.pgt_id,
+       s.relid,
+       d.st_schema AS schemaname,
+       d.st_name AS relname,
+       s.status,
+       d.refresh_mode,
+       s.effective_mode,
+       p.n_differential + p.n_full + p.n_failed AS total_refreshes,
+       p.n_differential AS differential_refreshes,
+       p.n_full AS full_refreshes,
+       p.n_failed AS failed_refreshes,
+       p.consecutive_errors,
+       p.rows_inserted,
+       p.rows_deleted,
+       p.changes_consumed,
+       p.total_ms,
+       p.total_ms / nullif(p.n_differential + p.n_full, 0) AS avg_ms,
+       p.max_ms,
+       p.last_action,
+       p.last_ms,
+       p.last_refresh_at,
+       p.data_timestamp,
+       f.pending_changes,
+       f.staleness AS lag,
+       f.stale
+  FROM pgtrickle.pgt_definitions d
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+  JOIN pgtrickle._freshness(NULL) f USING (pgt_id);
+GRANT SELECT ON pgtrickle.pg_stat_stream_tables TO PUBLIC;
+
+CREATE FUNCTION pgtrickle.st_refresh_stats() RETURNS SETOF pgtrickle.pg_stat_stream_tables
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT * FROM pgtrickle.pg_stat_stream_tables ORDER BY schemaname, relname $$;
+
+CREATE FUNCTION pgtrickle.pgt_status()
+    RETURNS TABLE (name text, status text, refresh_mode text, effective_mode text,
+                   is_populated bool, schedule text, data_timestamp timestamptz,
+                   staleness interval, stale bool, last_refresh_at timestamptz,
+                   consecutive_errors int, last_error text, cdc_modes text[])
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT format('%I.%I', t.pgt_schema, t.pgt_name),
+       t.status, t.refresh_mode, t.effective_mode, t.is_populated,
+       CASE WHEN t.refresh_mode <> 'IMMEDIATE' THEN coalesce(t.schedule, 'calculated') END,
+       t.data_timestamp, f.staleness, f.stale, t.last_refresh_at,
+       t.consecutive_errors, t.last_error, f.cdc_modes
+  FROM pgtrickle.pgt_stream_tables t
+  JOIN pgtrickle._freshness(NULL) f USING (pgt_id)
+ ORDER BY 1
+$$;
+
+CREATE FUNCTION pgtrickle._staleness(pgt_id bigint) RETURNS float8
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT extract(epoch FROM f.staleness)::float8 FROM pgtrickle._freshness($1) f $$;
+
+-- Age of the oldest change that has not arrived; 0 when none is missing, NULL
+-- when the stream table was never filled.
+CREATE FUNCTION pgtrickle.get_staleness(name text) RETURNS float8
+    LANGUAGE sql STABLE STRICT
+    AS $$ SELECT pgtrickle._staleness(pgtrickle._resolve($1)) $$;
+
+-- The history as users see it: errors and reasons may quote data.
+CREATE VIEW pgtrickle._history WITH (security_barrier) AS
+SELECT h.refresh_id, h.pgt_id, h.start_time, h.end_time,
+       pg_catalog.format('%I.%I', d.st_schema, d.st_name) AS stream_table,
+       h.action, h.status, h.initiated_by, h.rows_inserted, h.rows_deleted,
+       h.changes_consumed, h.duration_ms, h.sqlstate,
+       CASE WHEN v.visible THEN h.reason END AS reason,
+       CASE WHEN v.visible THEN h.error_message END AS error_message
+  FROM pgtrickle.pgt_refresh_history h
+  JOIN pgtrickle.pgt_definitions d USING (pgt_id)
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = s.relid
+ CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.pg_has_role(c.relowner, 'USAGE'), false)
+                         OR pg_catalog.pg_has_role('pg_monitor', 'USAGE') AS visible) v;
+GRANT SELECT ON pgtrickle._history TO PUBLIC;
+
+CREATE FUNCTION pgtrickle.refresh_timeline(max_rows int DEFAULT 50)
+    RETURNS TABLE (start_time timestamptz, stream_table text, action text, status text,
+                   rows_inserted bigint, rows_deleted bigint, duration_ms float8,
+                   error_message text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT h.start_time, h.stream_table, h.action, h.status, h.rows_inserted,
+       h.rows_deleted, h.duration_ms, h.error_message
+  FROM pgtrickle._history h
+ ORDER BY h.start_time DESC, h.refresh_id DESC
+ LIMIT max_rows
+$$;
+
+CREATE FUNCTION pgtrickle._refresh_history(pgt_id bigint, max_rows int)
+    RETURNS TABLE (start_time timestamptz, stream_table text, action text, status text,
+                   rows_inserted bigint, rows_deleted bigint, duration_ms float8,
+                   error_message text, refresh_id bigint, initiated_by text,
+                   changes_consumed bigint, reason text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT h.start_time, h.stream_table, h.action, h.status, h.rows_inserted,
+       h.rows_deleted, h.duration_ms, h.error_message, h.refresh_id,
+       h.initiated_by, h.changes_consumed, h.reason
+  FROM pgtrickle._history h
+ WHERE h.pgt_id = $1
+ ORDER BY h.start_time DESC, h.refresh_id DESC
+ LIMIT max_rows
+$$;
+
+CREATE FUNCTION pgtrickle.get_refresh_history(name text, max_rows int DEFAULT 20)
+    RETURNS TABLE (start_time timestamptz, stream_table text, action text, status text,
+                   rows_inserted bigint, rows_deleted bigint, duration_ms float8,
+                   error_message text, refresh_id bigint, initiated_by text,
+                   changes_consumed bigint, reason text)
+    LANGUAGE sql STABLE
+    AS $$ SELECT * FROM pgtrickle._refresh_history(pgtrickle._resolve($1), $2) $$;
+
+CREATE FUNCTION pgtrickle._diagnose_errors(pgt_id bigint)
+    RETURNS TABLE (event_time timestamptz, error_type text, sqlstate text,
+                   error_message text, remediation text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT coalesce(h.end_time, h.start_time), k.error_type, h.sqlstate, h.error_message,
+       k.remediation
+  FROM pgtrickle._history h
+ CROSS JOIN LATERAL (
+    SELECT v.error_type, v.remediation
+      FROM (VALUES
+        (1, '22...', 'data', 'A value of a source makes the query fail, as it would fail run by hand. Correct the row, or guard the expression with NULLIF or CASE; the next refresh goes on from there.'),
+        (2, '23...', 'constraint', 'The result breaks a constraint or unique index that was put on the stream table. Drop it, or change the query.'),
+        (3, '42501', 'permission', 'The stream table''s owner has lost a right that its query needs. Grant it again, or give the stream table to another owner.'),
+        (4, '42...', 'schema', 'What the query reads was changed. Repair it, or give the stream table another query with pgtrickle.alter_stream_table; then pgtrickle.resume_stream_table.'),
+        (4, '3F...', 'schema', 'What the query reads was changed. Repair it, or give the stream table another query with pgtrickle.alter_stream_table; then pgtrickle.resume_stream_table.'),
+        (4, '0A...', 'schema', 'What the query reads was changed into something that cannot be maintained. pgtrickle.validate_query says what; refresh mode FULL may serve.'),
+        (5, '40...', 'concurrency', 'Another transaction was in the way; the refresh is tried again by itself.'),
+        (5, '55P03', 'concurrency', 'Another session holds a lock on a source or on the stream table; the refresh is tried again by itself. pg_locks and pg_blocking_pids() show who.'),
+        (6, '57...', 'cancelled', 'The refresh was cancelled or the server went down; it is tried again by itself.'),
+        (7, '53...', 'resources', 'Memory, disk or connections ran out. See the server log, and pg_trickle.refresh_work_mem.'),
+        (9, '.....', 'other', 'See the server log. pgtrickle.refresh_stream_table runs the refresh in your session, with the whole message.')
+      ) v (rank, pattern, error_type, remediation)
+     WHERE coalesce(h.sqlstate, 'XX000') ~ ('^' || v.pattern || '$')
+     ORDER BY v.rank
+     LIMIT 1) k
+ WHERE h.pgt_id = $1 AND h.status = 'FAILED'
+ ORDER BY 1 DESC
+ LIMIT 100
+$$;
+
+CREATE FUNCTION pgtrickle.diagnose_errors(name text)
+    RETURNS TABLE (event_time timestamptz, error_type text, sqlstate text,
+                   error_message text, remediation text)
+    LANGUAGE sql STABLE
+    AS $$ SELECT * FROM pgtrickle._diagnose_errors(pgtrickle._resolve($1)) $$;
+
+CREATE FUNCTION pgtrickle._explain(pgt_id bigint, run bool)
+    RETURNS TABLE (property text, value text)
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_monitor_explain';
+
+-- analyze runs the queries: for the owner only
+CREATE FUNCTION pgtrickle.explain_st(name text, "analyze" bool DEFAULT false)
+    RETURNS TABLE (property text, value text)
+    LANGUAGE sql VOLATILE
+    AS $$ SELECT * FROM pgtrickle._explain(pgtrickle._resolve($1), $2) $$;
+
+CREATE FUNCTION pgtrickle._list_sources(pgt_id bigint)
+    RETURNS TABLE (source_table regclass, source_type text, cdc_mode text,
+                   columns_used text[], pending_changes bigint, last_change_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT d.source_relid::regclass, d.source_type, c.cdc_mode,
+       ARRAY(SELECT a.attname::text
+               FROM pg_attribute a
+              WHERE a.attrelid = d.source_relid AND a.attnum = ANY (d.columns_used)
+                AND NOT a.attisdropped
+              ORDER BY a.attnum),
+       b.pending_changes, b.last_change_at
+  FROM pgtrickle.pgt_dependencies d
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+  LEFT JOIN pgtrickle.pgt_sources c USING (source_relid)
+  LEFT JOIN LATERAL pgtrickle._buffer_stats(c.source_relid, p.frontier, p.own_xid, p.own_batches) b
+    ON c.source_relid IS NOT NULL
+ WHERE d.pgt_id = $1
+ ORDER BY 1::text
+$$;
+
+CREATE FUNCTION pgtrickle.list_sources(name text)
+    RETURNS TABLE (source_table regclass, source_type text, cdc_mode text,
+                   columns_used text[], pending_changes bigint, last_change_at timestamptz)
+    LANGUAGE sql STABLE
+    AS $$ SELECT * FROM pgtrickle._list_sources(pgtrickle._resolve($1)) $$;
+
+-- What stands below a stream table or, NULL, below all that nobody reads.  A
+-- node that several read is unfolded once.
+CREATE FUNCTION pgtrickle._dependency_tree(only_id bigint)
+    RETURNS TABLE (tree_line text, node text, node_type text, depth int,
+                   status text, refresh_mode text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH RECURSIVE roots AS (
+    SELECT s.relid
+      FROM pgtrickle.pgt_state s
+     WHERE CASE WHEN only_id IS NOT NULL THEN s.pgt_id = only_id
+           ELSE NOT EXISTS (SELECT FROM pgtrickle.pgt_dependencies d WHERE d.source_relid = s.relid) END
+), reached (relid) AS (
+    SELECT relid FROM roots
+    UNION
+    SELECT d.source_relid
+      FROM reached r
+      JOIN pgtrickle.pgt_state s USING (relid)
+      JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
+), edges AS (
+    SELECT s.relid AS parent, d.source_relid AS child, d.source_type,
+           row_number() OVER (PARTITION BY d.source_relid ORDER BY s.relid::regclass::text) = 1 AS unfold
+      FROM reached r
+      JOIN pgtrickle.pgt_state s USING (relid)
+      JOIN pgtrickle.pgt_dependencies d USING (pgt_id)
+), lines (relid, node, node_type, depth, path, unfold) AS (
+    SELECT relid, relid::regclass::text, 'STREAM_TABLE', 0, ARRAY[relid::regclass::text], true
+      FROM roots
+    UNION ALL
+    SELECT e.child, e.child::regclass::text, e.source_type, l.depth + 1,
+           l.path || e.child::regclass::text, e.unfold
+      FROM lines l
+      JOIN edges e ON e.parent = l.relid
+     WHERE l.unfold
+)
+SELECT repeat('    ', l.depth - 1) || CASE WHEN l.depth > 0 THEN '  +-' ELSE '' END || l.node
+           || CASE WHEN NOT l.unfold AND s.relid IS NOT NULL THEN ' (...)' ELSE '' END,
+       l.node, l.node_type, l.depth, s.status, d.refresh_mode
+  FROM lines l
+  LEFT JOIN pgtrickle.pgt_state s USING (relid)
+  LEFT JOIN pgtrickle.pgt_definitions d USING (pgt_id)
+ ORDER BY l.path
+$$;
+
+CREATE FUNCTION pgtrickle.dependency_tree(name text DEFAULT NULL)
+    RETURNS TABLE (tree_line text, node text, node_type text, depth int,
+                   status text, refresh_mode text)
+    LANGUAGE sql STABLE
+    AS $$ SELECT * FROM pgtrickle._dependency_tree(pgtrickle._resolve($1)) $$;
+
+-- Pending is what the reader that is furthest behind has yet to absorb.
+CREATE FUNCTION pgtrickle.change_buffer_sizes()
+    RETURNS TABLE (source_table regclass, cdc_mode text, pending_changes bigint,
+                   buffer_bytes bigint, oldest_change_at timestamptz, consumers text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT c.source_relid::regclass, c.cdc_mode, b.pending_changes, b.buffer_bytes,
+       b.oldest_change_at, r.consumers
+  FROM pgtrickle.pgt_sources c
+ CROSS JOIN LATERAL (
+    SELECT array_agg(format('%I.%I', n.st_schema, n.st_name) ORDER BY n.st_schema, n.st_name) AS consumers
+      FROM pgtrickle.pgt_dependencies d
+      JOIN pgtrickle.pgt_definitions n USING (pgt_id)
+     WHERE d.source_relid = c.source_relid) r
+ CROSS JOIN LATERAL (
+    SELECT p.frontier, p.own_xid, p.own_batches
+      FROM pgtrickle.pgt_dependencies d
+      JOIN pgtrickle.pgt_progress p USING (pgt_id)
+     WHERE d.source_relid = c.source_relid
+     ORDER BY p.frontier IS NOT NULL, p.data_timestamp
+     LIMIT 1) p
+ CROSS JOIN LATERAL pgtrickle._buffer_stats(c.source_relid, p.frontier, p.own_xid, p.own_batches) b
+ ORDER BY 1::text
+$$;
+
+-- The capture triggers that should be there, on a source and on every table
+-- that inherits from it, and whether they are.
+CREATE FUNCTION pgtrickle.trigger_inventory()
+    RETURNS TABLE (source_table regclass, trigger_name text, trigger_type text,
+                   present bool, enabled bool)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH RECURSIVE tree (relid, capture_form) AS (
+    SELECT c.source_relid, c.capture_form
+      FROM pgtrickle.pgt_sources c
+     WHERE c.capture_form <> 'none'
+    UNION
+    SELECT i.inhrelid, t.capture_form
+      FROM tree t
+      JOIN pg_inherits i ON i.inhparent = t.relid
+), wanted AS (
+    SELECT DISTINCT t.relid, k.name, k.kind, k.tgtype
+      FROM tree t
+      JOIN pg_class c ON c.oid = t.relid
+      JOIN (VALUES ('pgt_capture_insert', 'INSERT', 4, 'statement'),
+                   ('pgt_capture_update', 'UPDATE', 16, 'statement'),
+                   ('pgt_capture_delete', 'DELETE', 8, 'statement'),
+                   ('pgt_capture_row', 'ROW', 29, 'row'),
+                   ('pgt_capture_truncate', 'TRUNCATE', 32, NULL)) k (name, kind, tgtype, form)
+        ON k.form = t.capture_form AND NOT (k.form = 'row' AND c.relkind = 'p')
+        OR k.form IS NULL AND c.relkind <> 'f'
+)
+SELECT w.relid::regclass, w.name, w.kind, g.oid IS NOT NULL,
+       coalesce(g.tgenabled = 'A', false)
+  FROM wanted w
+  LEFT JOIN pg_trigger g
+    ON g.tgrelid = w.relid AND g.tgisinternal AND g.tgtype = w.tgtype
+   AND g.tgfoid = 'pgtrickle.capture()'::regprocedure
+ ORDER BY w.relid::regclass::text, w.tgtype
+$$;
+
+-- Each check gives one row; what is wrong is named in detail.
+CREATE FUNCTION pgtrickle.health_check()
+    RETURNS TABLE (check_name text, severity text, detail text, hint text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH st AS MATERIALIZED (
+    SELECT format('%I.%I', d.st_schema, d.st_name) AS name, s.status, s.needs_reinit,
+           p.consecutive_errors, f.stale, f.staleness
+      FROM pgtrickle.pgt_definitions d
+      JOIN pgtrickle.pgt_state s USING (pgt_id)
+      JOIN pgtrickle.pgt_progress p USING (pgt_id)
+      JOIN pgtrickle._freshness(NULL) f USING (pgt_id)
+), bad AS (
+    SELECT string_agg(name, ', ' ORDER BY name) FILTER (WHERE status = 'ERROR') AS error,
+           string_agg(name, ', ' ORDER BY name) FILTER (WHERE stale AND status NOT IN ('ERROR', 'SUSPENDED')) AS stale,
+           string_agg(name, ', ' ORDER BY name) FILTER (WHERE needs_reinit) AS reinit,
+           string_agg(format('%s (%s)', name, consecutive_errors), ', ' ORDER BY name)
+               FILTER (WHERE consecutive_errors > 0) AS failing,
+           string_agg(name, ', ' ORDER BY name) FILTER (WHERE status = 'SUSPENDED') AS suspended
+      FROM st
+), buffers AS (
+    SELECT string_agg(format('%s (%s changes)', b.source_table, b.pending_changes), ', ' ORDER BY b.source_table::text) AS grown
+      FROM pgtrickle.change_buffer_sizes() b
+     WHERE b.pending_changes > current_setting('pg_trickle.buffer_alert_threshold')::bigint
+), triggers AS (
+    SELECT string_agg(DISTINCT t.source_table::text, ', ') AS broken
+      FROM pgtrickle.trigger_inventory() t
+     WHERE NOT (t.present AND t.enabled)
+), w AS MATERIALIZED (
+    SELECT * FROM pgtrickle._workers()
+), checks (rank, check_name, bad, severity, detail, hint) AS (
+    SELECT 1, 'scheduler_running', NOT w.scheduler_running, 'ERROR',
+           CASE WHEN w.scheduler_running THEN 'the scheduler of this database runs'
+                ELSE 'no scheduler runs in this database' END,
+           CASE WHEN NOT current_setting('pg_trickle.enabled')::bool THEN 'pg_trickle.enabled is off.'
+                WHEN pg_is_in_recovery() THEN 'This server is a standby; refreshes resume after promotion.'
+                ELSE 'See the server log; max_worker_processes may be used up.' END
+      FROM w
+    UNION ALL
+    SELECT 2, 'decoder_running', false, 'OK', 'no source uses WAL capture', NULL
+    UNION ALL
+    SELECT 3, 'error_tables', error IS NOT NULL, 'ERROR', coalesce(error, 'none'),
+           'pgtrickle.diagnose_errors(name) says what failed; pgtrickle.resume_stream_table(name) tries again.'
+      FROM bad
+    UNION ALL
+    SELECT 4, 'stale_tables', stale IS NOT NULL, 'WARN', coalesce(stale, 'none'),
+           'Changes wait longer than the schedules allow: see pgtrickle.refresh_timeline() and pgtrickle.worker_pool_status().'
+      FROM bad
+    UNION ALL
+    SELECT 5, 'suspended_tables', suspended IS NOT NULL, 'WARN', coalesce(suspended, 'none'),
+           'pgtrickle.resume_stream_table(name) resumes one.'
+      FROM bad
+    UNION ALL
+    SELECT 6, 'needs_reinit', reinit IS NOT NULL, 'WARN', coalesce(reinit, 'none'),
+           'They are rebuilt by their next refresh; pgtrickle.pgt_stream_tables shows the reason.'
+      FROM bad
+    UNION ALL
+    SELECT 7, 'consecutive_errors', failing IS NOT NULL, 'WARN', coalesce(failing, 'none'),
+           'pgtrickle.diagnose_errors(name) says what failed.'
+      FROM bad
+    UNION ALL
+    SELECT 8, 'buffer_growth', grown IS NOT NULL, 'WARN', coalesce(grown, 'none'),
+           'A stream table that reads it is refreshed too seldom, suspended or failing: see pgtrickle.change_buffer_sizes().'
+      FROM buffers
+    UNION ALL
+    SELECT 9, 'capture_triggers', broken IS NOT NULL, 'ERROR', coalesce(broken, 'none is missing'),
+           'Capture is not complete: pgtrickle.trigger_inventory() shows what is missing.'
+      FROM triggers
+    UNION ALL
+    SELECT 10, 'slot_lag', false, 'OK', 'no source uses WAL capture', NULL
+    UNION ALL
+    SELECT 11, 'slot_missing', false, 'OK', 'no source uses WAL capture', NULL
+    UNION ALL
+    SELECT 12, 'worker_pool', w.starved_since IS NOT NULL, 'WARN',
+           format('%s active, %s idle, %s queued, at most %s here and %s in the server', w.active, w.idle, w.queued,
+                  current_setting('pg_trickle.max_concurrent_refreshes'),
+                  current_setting('pg_trickle.max_dynamic_refresh_workers')),
+           'Workers cannot be started: raise max_worker_processes.'
+      FROM w
+    UNION ALL
+    SELECT 13, 'settings', false, 'OK',
+           format('wal_level %s, max_worker_processes %s, max_replication_slots %s, output_plugin_libraries %s',
+                  current_setting('wal_level'), current_setting('max_worker_processes'),
+                  current_setting('max_replication_slots'),
+                  coalesce(current_setting('output_plugin_libraries', true), 'not known to this server')),
+           NULL
+)
+SELECT check_name, CASE WHEN bad THEN severity ELSE 'OK' END, detail,
+       CASE WHEN bad THEN hint END
+  FROM checks
+ ORDER BY rank
+$$;
+
+CREATE FUNCTION pgtrickle._quick_health(
+    OUT total_stream_tables bigint, OUT error_tables bigint, OUT stale_tables bigint,
+    OUT scheduler_running bool, OUT status text) RETURNS record
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT c.total, c.error, c.stale, w.scheduler_running,
+       CASE WHEN c.total = 0 THEN 'EMPTY'
+            WHEN c.error > 0 OR NOT w.scheduler_running THEN 'CRITICAL'
+            WHEN c.stale > 0 THEN 'WARNING'
+            ELSE 'OK' END
+  FROM pgtrickle._workers() w
+ CROSS JOIN (SELECT count(*) AS total,
+                    count(*) FILTER (WHERE s.status = 'ERROR') AS error,
+                    count(*) FILTER (WHERE f.stale AND s.status <> 'ERROR') AS stale
+               FROM pgtrickle.pgt_state s
+               JOIN pgtrickle._freshness(NULL) f USING (pgt_id)) c
+$$;
+
+CREATE VIEW pgtrickle.quick_health AS SELECT * FROM pgtrickle._quick_health();
+GRANT SELECT ON pgtrickle.quick_health TO PUBLIC;
