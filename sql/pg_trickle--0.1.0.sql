@@ -776,15 +776,38 @@ CREATE FUNCTION pgtrickle.diagnose_errors(name text)
     LANGUAGE sql STABLE
     AS $$ SELECT * FROM pgtrickle._diagnose_errors(pgtrickle._resolve($1)) $$;
 
-CREATE FUNCTION pgtrickle._explain(pgt_id bigint, run bool)
+-- "plans": those of the steps' SQL too
+CREATE FUNCTION pgtrickle._explain(pgt_id bigint, plans bool)
     RETURNS TABLE (property text, value text)
     LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_monitor_explain';
 
--- analyze runs the queries: for the owner only
 CREATE FUNCTION pgtrickle.explain_st(name text, "analyze" bool DEFAULT false)
     RETURNS TABLE (property text, value text)
     LANGUAGE sql VOLATILE
     AS $$ SELECT * FROM pgtrickle._explain(pgtrickle._resolve($1), $2) $$;
+
+-- Of those the caller may explain; NULL: all of them.
+CREATE FUNCTION pgtrickle._recommend_indexes(only_id bigint)
+    RETURNS TABLE (stream_table regclass, create_index text, reason text)
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT t.pgt_relid, e.value,
+       format('%s would look rows of the other input up instead of reading all of them',
+              split_part(e.property, ':', 1))
+  FROM pgtrickle.pgt_stream_tables t
+  JOIN pg_class c ON c.oid = t.pgt_relid
+ CROSS JOIN LATERAL pgtrickle._explain(t.pgt_id, false) e
+ WHERE (only_id IS NOT NULL OR pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE'))
+   AND (only_id IS NULL OR t.pgt_id = only_id)
+   AND e.property LIKE '%index that would help'
+ ORDER BY 1::text, 2
+$$;
+
+CREATE FUNCTION pgtrickle.recommend_indexes(name text DEFAULT NULL)
+    RETURNS TABLE (stream_table regclass, create_index text, reason text)
+    LANGUAGE sql VOLATILE
+    AS $$ SELECT * FROM pgtrickle._recommend_indexes(pgtrickle._resolve($1)) $$;
 
 CREATE FUNCTION pgtrickle._list_sources(pgt_id bigint)
     RETURNS TABLE (source_table regclass, source_type text, cdc_mode text,

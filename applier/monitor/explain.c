@@ -3,9 +3,8 @@
  * table, line by line.
  *
  * The query's text and plans are shown to members of the owner's role and of
- * pg_monitor; analyze runs the steps, so it is for the owner's role alone.
- * Planning may call functions of the query, so all of it happens as the owner,
- * as a refresh does.
+ * pg_monitor.  Compiling and planning may call functions of the query, so all
+ * of it happens as the owner, as a refresh does.
  */
 #include "postgres.h"
 
@@ -38,18 +37,15 @@ emit(void *arg, const char *property, const char *value)
 }
 
 static void
-check_rights(const PgtStreamTable *st, bool analyze)
+check_rights(const PgtStreamTable *st)
 {
-	Oid			owner = pgt_relation_owner(st->relid);
-
-	if (has_privs_of_role(GetUserId(), owner) ||
-		(!analyze && has_privs_of_role(GetUserId(), ROLE_PG_MONITOR)))
+	if (has_privs_of_role(GetUserId(), pgt_relation_owner(st->relid)) ||
+		has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to explain stream table \"%s\"", st->name),
-			 errdetail(analyze ? "Only members of the owner's role may have its queries run." :
-					   "Only members of the owner's role or of pg_monitor may see its query.")));
+			 errdetail("Only members of the owner's role or of pg_monitor may see its query.")));
 }
 
 static void
@@ -70,17 +66,17 @@ emit_definition(const PgtStreamTable *st, ReturnSetInfo *rsinfo)
 				  get_rel_name(st->identity_index)));
 }
 
-/* explain_st(name, analyze), after the name was resolved */
+/* _explain(pgt_id, plans): explain_st after the name was resolved */
 Datum
 pgt_monitor_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	PgtStreamTable *st = pgt_stream_table_get(PG_GETARG_INT64(0), false);
-	bool		analyze = PG_GETARG_BOOL(1);
+	bool		plans = PG_GETARG_BOOL(1);
 	PgtIdentity identity;
 	PgtProgram *program;
 
-	check_rights(st, analyze);
+	check_rights(st);
 	InitMaterializedSRF(fcinfo, 0);
 	emit_definition(st, rsinfo);
 
@@ -88,7 +84,7 @@ pgt_monitor_explain(PG_FUNCTION_ARGS)
 	program = pgt_refresh_program_for(st->pgt_id);
 	PG_TRY();
 	{
-		pgt_program_explain(program, analyze, emit, rsinfo);
+		pgt_program_explain(program, plans, emit, rsinfo);
 	}
 	PG_FINALLY();
 	{
