@@ -303,4 +303,114 @@ pgt_executor_run(QueryDesc *desc)
 #define pgt_attribute_changed(desc, i) ((void) 0)
 #endif
 
+/* ---- executor and table access, as macros: the decoder needs none ---- */
+
+/* 18 added instrumentation, 19 flags */
+#if PG_VERSION_NUM >= 190000
+#define pgt_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
+#define pgt_table_beginscan(rel, snapshot) \
+	table_beginscan(rel, snapshot, 0, NULL, 0)
+#elif PG_VERSION_NUM >= 180000
+#define pgt_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#define pgt_table_beginscan(rel, snapshot) \
+	table_beginscan(rel, snapshot, 0, NULL)
+#else
+#define pgt_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#define pgt_table_beginscan(rel, snapshot) \
+	table_beginscan(rel, snapshot, 0, NULL)
+#endif
+
+/* 16: which indexes an update needs became an enum instead of a bool */
+#if PG_VERSION_NUM >= 160000
+#define PGT_UPDATE_INDEXES TU_UpdateIndexes
+#define PGT_UPDATE_INDEXES_NONE TU_None
+#else
+#define PGT_UPDATE_INDEXES bool
+#define PGT_UPDATE_INDEXES_NONE false
+#endif
+
+/* 16 added onlySummarizing, 19 made it flags in another order */
+#if PG_VERSION_NUM >= 190000
+#define pgt_index_insert_new(rri, slot, estate) \
+	ExecInsertIndexTuples(rri, estate, 0, slot, NIL, NULL)
+#define pgt_index_insert_updated(rri, slot, estate, update_indexes) \
+	ExecInsertIndexTuples(rri, estate, EIIT_IS_UPDATE | \
+						  ((update_indexes) == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0), \
+						  slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
+#define pgt_index_insert_new(rri, slot, estate) \
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false)
+#define pgt_index_insert_updated(rri, slot, estate, update_indexes) \
+	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL, \
+						  (update_indexes) == TU_Summarizing)
+#else
+#define pgt_index_insert_new(rri, slot, estate) \
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
+#define pgt_index_insert_updated(rri, slot, estate, update_indexes) \
+	ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL)
+#endif
+
+/* One result relation, all of whose columns count as updated.  16 split
+ * permissions off the range table, 18 added pruning. */
+#if PG_VERSION_NUM >= 180000
+#define pgt_exec_init_range_table(estate, rte, updated) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, rte)->updatedCols = (updated); \
+		ExecInitRangeTable(estate, list_make1(rte), perminfos_, \
+						   bms_make_singleton(1)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+#define pgt_exec_init_range_table(estate, rte, updated) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, rte)->updatedCols = (updated); \
+		ExecInitRangeTable(estate, list_make1(rte), perminfos_); \
+	} while (0)
+#else
+#define pgt_exec_init_range_table(estate, rte, updated) \
+	do { \
+		(rte)->updatedCols = (updated); \
+		ExecInitRangeTable(estate, list_make1(rte)); \
+	} while (0)
+#endif
+
+/* 16 gave EvalPlanQualInit the result relations, row triggers their outcome;
+ * 18 asks them whether it is a MERGE */
+#if PG_VERSION_NUM >= 160000
+#define pgt_eval_plan_qual_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#else
+#define pgt_eval_plan_qual_init(epq, estate) \
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define pgt_before_row_delete(estate, epq, rri, tid) \
+	ExecBRDeleteTriggers(estate, epq, rri, tid, NULL, NULL, NULL, NULL, false)
+#define pgt_before_row_update(estate, epq, rri, tid, slot) \
+	ExecBRUpdateTriggers(estate, epq, rri, tid, NULL, slot, NULL, NULL, false)
+#elif PG_VERSION_NUM >= 160000
+#define pgt_before_row_delete(estate, epq, rri, tid) \
+	ExecBRDeleteTriggers(estate, epq, rri, tid, NULL, NULL, NULL, NULL)
+#define pgt_before_row_update(estate, epq, rri, tid, slot) \
+	ExecBRUpdateTriggers(estate, epq, rri, tid, NULL, slot, NULL, NULL)
+#else
+#define pgt_before_row_delete(estate, epq, rri, tid) \
+	ExecBRDeleteTriggers(estate, epq, rri, tid, NULL, NULL)
+#define pgt_before_row_update(estate, epq, rri, tid, slot) \
+	ExecBRUpdateTriggers(estate, epq, rri, tid, NULL, slot, NULL)
+#endif
+
+/* 18 lets a caller reserve room before the tuple */
+#if PG_VERSION_NUM >= 180000
+#define pgt_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls, 0)
+#else
+#define pgt_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls)
+#endif
+
 #endif							/* PGT_COMPAT_H */

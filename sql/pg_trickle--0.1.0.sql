@@ -245,6 +245,10 @@ REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;
 -- dvm
 ---------------------------------------------------------------------------
 
+-- what the identity index of a stream table without a key stores
+CREATE FUNCTION pgtrickle.row_hash(VARIADIC "any") RETURNS bigint
+    LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_row_hash';
+
 ---------------------------------------------------------------------------
 -- dvm: exact float aggregates
 ---------------------------------------------------------------------------

@@ -130,6 +130,7 @@ typedef struct PgtReduceOp
 	 */
 	PgtPlan    *rescan[2];		/* [nonnull]: input rows: keys, args ..., as the input delta without weight */
 	PgtPlan    *recompute[2];	/* [nonnull]: keys, then results of the RECOMPUTE aggregates in order */
+	void	   *keying;			/* keys.c's private part, set by pgt_reduce_prepare */
 } PgtReduceOp;
 
 #define PGT_KEYS_NAME "pgt_keys"
@@ -196,5 +197,7 @@ extern Oid	pgt_rowid_create(Oid st_relid, List *key_attnos);
  * table that came back from a dump. */
 extern Oid	pgt_rowid_find(Oid st_relid);
 extern void pgt_rowid_get(Oid st_relid, PgtRowIdentity *id);	/* from the index itself */
+/* Keys too long for a btree (a write failed with 54000): identify by hash. */
+extern Oid	pgt_rowid_switch_to_hash(Oid st_relid);
 
 #endif							/* PGT_OP_H */
