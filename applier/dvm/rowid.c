@@ -269,11 +269,9 @@ set_key_columns(PgtRowIdentity *id, Relation index)
 		id->key_attnos[i] = index->rd_index->indkey.values[i];
 }
 
-/* The stream table's identity; error if no index can serve as one. */
-void
-pgt_rowid_get(Oid st_relid, PgtRowIdentity *id)
+static bool
+find_identity(Relation rel, PgtRowIdentity *id)
 {
-	Relation	rel = table_open(st_relid, AccessShareLock);
 	List	   *indexes = RelationGetIndexList(rel);	/* by OID */
 	ListCell   *lc;
 
@@ -294,13 +292,34 @@ pgt_rowid_get(Oid st_relid, PgtRowIdentity *id)
 		if (id->by_key)
 			break;
 	}
-	if (!OidIsValid(id->index))
+	return OidIsValid(id->index);
+}
+
+/* The stream table's identity; error if no index can serve as one. */
+void
+pgt_rowid_get(Oid st_relid, PgtRowIdentity *id)
+{
+	Relation	rel = table_open(st_relid, AccessShareLock);
+
+	if (!find_identity(rel, id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream table \"%s\" has no index that identifies its rows",
 						RelationGetRelationName(rel)),
 				 errhint("Create it again with create_or_replace_stream_table.")));
 	table_close(rel, NoLock);
+}
+
+/* The index that identifies the table's rows, InvalidOid if there is none. */
+Oid
+pgt_rowid_find(Oid st_relid)
+{
+	Relation	rel = table_open(st_relid, AccessShareLock);
+	PgtRowIdentity id;
+
+	find_identity(rel, &id);
+	table_close(rel, NoLock);
+	return id.index;
 }
 
 /* ---- pgtrickle.row_hash(VARIADIC "any") ---- */
