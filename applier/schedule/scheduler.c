@@ -21,7 +21,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -275,43 +274,23 @@ restore_one(void *arg)
 	PopActiveSnapshot();
 }
 
-/* Definitions without state, as a restored dump leaves them.  In the caller's
- * transaction; the result lives in "context". */
-static int
-find_stateless(MemoryContext context, int64 **ids)
-{
-	int			count;
-
-	SPI_connect();
-	if (SPI_execute("SELECT d.pgt_id FROM pgtrickle.pgt_definitions d "
-					"WHERE NOT EXISTS (SELECT FROM pgtrickle.pgt_state s"
-					" WHERE s.pgt_id OPERATOR(pg_catalog.=) d.pgt_id) "
-					"ORDER BY d.pgt_id", true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for stream tables without state");
-	count = (int) SPI_processed;
-	*ids = MemoryContextAlloc(context, sizeof(int64) * (count + 1));
-	for (int i = 0; i < count; i++)
-	{
-		bool		isnull;
-
-		(*ids)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-												SPI_tuptable->tupdesc, 1,
-												&isnull));
-	}
-	SPI_finish();
-	return count;
-}
-
-/* By pgt_id: what a stream table reads was created before it. */
+/* Definitions without state, as a restored dump leaves them, by pgt_id: what
+ * a stream table reads was created before it. */
 static void
 restore_stateless(void)
 {
+	List	   *unrestored;
+	ListCell   *lc;
 	int64	   *ids;
-	int			count;
+	int			count = 0;
 
 	begin_transaction();
 	check_extension();
-	count = find_stateless(TopMemoryContext, &ids);
+	unrestored = pgt_stream_table_unrestored();
+	ids = MemoryContextAlloc(TopMemoryContext,
+							 sizeof(int64) * (list_length(unrestored) + 1));
+	foreach(lc, unrestored)
+		ids[count++] = ((PgtStreamTable *) lfirst(lc))->pgt_id;
 	commit_transaction();
 	for (int i = 0; i < count; i++)
 		(void) run_guarded(restore_one, &ids[i], "restore a stream table");
