@@ -64,7 +64,9 @@ pgt_pool_running(void)
 typedef struct PoolState
 {
 	int			mine;			/* workers of this database */
+	int			my_busy;		/* of them */
 	int			all;
+	int			all_busy;
 	int			idle;			/* an idle one of mine, or -1 */
 	int			free_slot;		/* or -1 */
 	int			idle_elsewhere; /* an idle one of another database, or -1 */
@@ -79,6 +81,8 @@ look_at_pool(PoolState *pool, int preferred)
 		PgtWorkerSlot *slot = &pgt_shared->workers[i];
 		bool		idle = slot->in_use && !slot->leave &&
 			slot->state == PGT_JOB_IDLE;
+		bool		busy = slot->state == PGT_JOB_RESERVED ||
+			slot->state == PGT_JOB_ASSIGNED || slot->state == PGT_JOB_RUNNING;
 
 		if (!slot->in_use)
 		{
@@ -86,6 +90,7 @@ look_at_pool(PoolState *pool, int preferred)
 			continue;
 		}
 		pool->all++;
+		pool->all_busy += busy;
 		if (slot->dboid != MyDatabaseId)
 		{
 			if (idle)
@@ -93,6 +98,7 @@ look_at_pool(PoolState *pool, int preferred)
 			continue;
 		}
 		pool->mine++;
+		pool->my_busy += busy;
 		if (idle && (pool->idle < 0 || i == preferred))
 			pool->idle = i;
 	}
@@ -125,6 +131,11 @@ choose(int *worker, bool *start)
 
 	*start = false;
 	look_at_pool(&pool, *worker);
+	/* the caps may have been lowered since the workers were started */
+	if (pool.my_busy >= pgt_max_concurrent_refreshes)
+		return PGT_DISPATCH_WAIT;
+	if (pool.all_busy >= pgt_max_dynamic_refresh_workers)
+		return pool.my_busy > 0 ? PGT_DISPATCH_WAIT : PGT_DISPATCH_ALONE;
 	if (pool.idle >= 0)
 	{
 		*worker = pool.idle;

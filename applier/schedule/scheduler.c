@@ -649,7 +649,10 @@ dispatch_due(TimestampTz now)
 
 	pgt_graph_compute_due(self.graph, now);
 	if (!pgt_enabled || self.graph->nnodes == 0)
+	{
+		show_queue(NULL, 0);
 		return false;
+	}
 	ready = palloc(sizeof(PgtNode *) * self.graph->nnodes);
 	count = ready_nodes(ready, now);
 	while (next < count && !self.again &&
