@@ -13,7 +13,8 @@ EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 # run in this order, in one database; extension comes first and stays installed
 REGRESS = \
 	extension \
-	exact_float
+	exact_float \
+	schedule_parse
 
 # "make test" runs these and everything else; "make installcheck" runs only
 # these, against a running server that has the library preloaded
