@@ -413,4 +413,18 @@ pgt_executor_run(QueryDesc *desc)
 	heap_form_minimal_tuple(desc, values, nulls)
 #endif
 
+/* 17 dropped the wrapper around a decoded tuple */
+#if PG_VERSION_NUM >= 170000
+#define pgt_decoded_tuple(t) (t)
+#else
+#define pgt_decoded_tuple(t) ((t) ? &(t)->tuple : NULL)
+#endif
+
+/* 18 has generated columns that are not stored */
+#if PG_VERSION_NUM >= 180000
+#define pgt_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define pgt_is_virtual(att) false
+#endif
+
 #endif							/* PGT_COMPAT_H */
