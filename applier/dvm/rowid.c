@@ -28,6 +28,7 @@
 #include "parser/parse_func.h"
 #include "parser/parse_type.h"
 #include "commands/defrem.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -148,14 +149,18 @@ run_ddl(const char *sql)
 		elog(ERROR, "could not run \"%s\"", sql);
 }
 
+/* The caller holds the lock but has closed the relation: DDL refuses one that
+ * is open in its own session. */
 static Oid
-create_index(Relation rel, List *key_attnos)
+create_index(Oid relid, List *key_attnos)
 {
+	Relation	rel = table_open(relid, NoLock);
 	char	   *name = index_name(rel);
 	Oid			schema = RelationGetNamespace(rel);
 	char	   *table = quote_qualified_identifier(get_namespace_name(schema),
 												   RelationGetRelationName(rel));
 	bool		by_key = btree_key(rel, key_attnos);
+	bool		full_identity = rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
 	StringInfoData sql;
 	ListCell   *lc;
 
@@ -172,10 +177,11 @@ create_index(Relation rel, List *key_attnos)
 			append_column(&sql, rel, lfirst_int(lc) - 1);
 		}
 	appendStringInfoString(&sql, by_key ? ") NULLS NOT DISTINCT" : ")");
+	table_close(rel, NoLock);
 	SPI_connect();
 	pgt_engine_begin_write();
 	run_ddl(sql.data);
-	if (rel->rd_rel->relreplident != REPLICA_IDENTITY_FULL)
+	if (!full_identity)
 		run_ddl(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", table));
 	pgt_engine_end_write();
 	SPI_finish();
@@ -189,11 +195,8 @@ create_index(Relation rel, List *key_attnos)
 Oid
 pgt_rowid_create(Oid st_relid, List *key_attnos)
 {
-	Relation	rel = table_open(st_relid, ShareLock);
-	Oid			index = create_index(rel, key_attnos);
-
-	table_close(rel, NoLock);
-	return index;
+	LockRelationOid(st_relid, ShareLock);
+	return create_index(st_relid, key_attnos);
 }
 
 /*
@@ -204,26 +207,20 @@ pgt_rowid_create(Oid st_relid, List *key_attnos)
 Oid
 pgt_rowid_switch_to_hash(Oid st_relid)
 {
-	Relation	rel = table_open(st_relid, AccessExclusiveLock);
 	PgtRowIdentity id;
-	Oid			index;
 
+	LockRelationOid(st_relid, AccessExclusiveLock);
 	pgt_rowid_get(st_relid, &id);
 	if (!id.by_key)
-	{
-		table_close(rel, NoLock);
 		return id.index;
-	}
 	SPI_connect();
 	pgt_engine_begin_write();
 	run_ddl(psprintf("DROP INDEX %s",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(st_relid)),
 												get_rel_name(id.index))));
 	pgt_engine_end_write();
 	SPI_finish();
-	index = create_index(rel, NIL);
-	table_close(rel, NoLock);
-	return index;
+	return create_index(st_relid, NIL);
 }
 
 /* ---- recognising ---- */
