@@ -427,4 +427,13 @@ pgt_executor_run(QueryDesc *desc)
 #define pgt_is_virtual(att) false
 #endif
 
+/* 18 names comparisons independently of the access method */
+#if PG_VERSION_NUM >= 180000
+#define PGT_COMPARISON CompareType
+#define PGT_COMPARES_GREATER COMPARE_GT
+#else
+#define PGT_COMPARISON int16
+#define PGT_COMPARES_GREATER BTGreaterStrategyNumber
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -339,11 +339,11 @@ static Oid
 sort_comparison(Oid sortop, Oid *opcintype, bool *greatest)
 {
 	Oid			family;
-	int16		strategy;
+	PGT_COMPARISON direction;
 
-	if (!get_ordering_op_properties(sortop, &family, opcintype, &strategy))
+	if (!get_ordering_op_properties(sortop, &family, opcintype, &direction))
 		return InvalidOid;
-	*greatest = strategy == BTGreaterStrategyNumber;
+	*greatest = direction == PGT_COMPARES_GREATER;
 	return get_opfamily_proc(family, *opcintype, *opcintype, BTORDER_PROC);
 }
 

@@ -16,18 +16,18 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "nodes/primnodes.h"
-#include "parser/parse_func.h"
-#include "parser/parse_type.h"
-#include "commands/defrem.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -149,24 +149,24 @@ run_ddl(const char *sql)
 		elog(ERROR, "could not run \"%s\"", sql);
 }
 
-/* The caller holds the lock but has closed the relation: DDL refuses one that
- * is open in its own session. */
-static Oid
-create_index(Oid relid, List *key_attnos)
+static char *
+table_name(Relation rel)
 {
-	Relation	rel = table_open(relid, NoLock);
-	char	   *name = index_name(rel);
-	Oid			schema = RelationGetNamespace(rel);
-	char	   *table = quote_qualified_identifier(get_namespace_name(schema),
-												   RelationGetRelationName(rel));
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+static char *
+index_definition(Relation rel, const char *name, List *key_attnos)
+{
 	bool		by_key = btree_key(rel, key_attnos);
-	bool		full_identity = rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
 	StringInfoData sql;
 	ListCell   *lc;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE %sINDEX %s ON %s USING btree (",
-					 by_key ? "UNIQUE " : "", quote_identifier(name), table);
+					 by_key ? "UNIQUE " : "", quote_identifier(name),
+					 table_name(rel));
 	if (!by_key)
 		append_row_hash(&sql, rel);
 	else
@@ -177,15 +177,7 @@ create_index(Oid relid, List *key_attnos)
 			append_column(&sql, rel, lfirst_int(lc) - 1);
 		}
 	appendStringInfoString(&sql, by_key ? ") NULLS NOT DISTINCT" : ")");
-	table_close(rel, NoLock);
-	SPI_connect();
-	pgt_engine_begin_write();
-	run_ddl(sql.data);
-	if (!full_identity)
-		run_ddl(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", table));
-	pgt_engine_end_write();
-	SPI_finish();
-	return get_relname_relid(name, schema);
+	return sql.data;
 }
 
 /*
@@ -195,8 +187,23 @@ create_index(Oid relid, List *key_attnos)
 Oid
 pgt_rowid_create(Oid st_relid, List *key_attnos)
 {
-	LockRelationOid(st_relid, ShareLock);
-	return create_index(st_relid, key_attnos);
+	Relation	rel = table_open(st_relid, ShareLock);
+	char	   *name = index_name(rel);
+	char	   *index = index_definition(rel, name, key_attnos);
+	char	   *identity = psprintf("ALTER TABLE %s REPLICA IDENTITY FULL",
+									table_name(rel));
+	bool		identify = rel->rd_rel->relreplident != REPLICA_IDENTITY_FULL;
+	Oid			schema = RelationGetNamespace(rel);
+
+	table_close(rel, NoLock);
+	SPI_connect();
+	pgt_engine_begin_write();
+	run_ddl(index);
+	if (identify)
+		run_ddl(identity);
+	pgt_engine_end_write();
+	SPI_finish();
+	return get_relname_relid(name, schema);
 }
 
 /*
@@ -208,19 +215,16 @@ Oid
 pgt_rowid_switch_to_hash(Oid st_relid)
 {
 	PgtRowIdentity id;
+	ObjectAddress index;
 
 	LockRelationOid(st_relid, AccessExclusiveLock);
 	pgt_rowid_get(st_relid, &id);
 	if (!id.by_key)
 		return id.index;
-	SPI_connect();
-	pgt_engine_begin_write();
-	run_ddl(psprintf("DROP INDEX %s",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(st_relid)),
-												get_rel_name(id.index))));
-	pgt_engine_end_write();
-	SPI_finish();
-	return create_index(st_relid, NIL);
+	ObjectAddressSet(index, RelationRelationId, id.index);
+	performDeletion(&index, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	CommandCounterIncrement();
+	return pgt_rowid_create(st_relid, NIL);
 }
 
 /* ---- recognising ---- */

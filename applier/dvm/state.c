@@ -422,9 +422,12 @@ pgt_state_open(const PgtReduceOp *op)
 	return state;
 }
 
+/* What an index scan allocates on its way must live as long as the scan. */
 void
 pgt_state_seek(PgtStateTable *state, uint64 hash)
 {
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(state));
+
 	ScanKeyInit(&state->key, 1, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum((int64) hash));
 	if (state->scan == NULL)
@@ -432,12 +435,18 @@ pgt_state_seek(PgtStateTable *state, uint64 hash)
 										  RegisterSnapshot(GetLatestSnapshot()),
 										  1);
 	index_rescan(state->scan, &state->key, 1, NULL, 0);
+	MemoryContextSwitchTo(old);
 }
 
 bool
 pgt_state_next(PgtStateTable *state)
 {
-	return index_getnext_slot(state->scan, ForwardScanDirection, state->found);
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(state));
+	bool		found = index_getnext_slot(state->scan, ForwardScanDirection,
+										   state->found);
+
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 void

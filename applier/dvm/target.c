@@ -225,6 +225,21 @@ pgt_target_key_image(PgtTarget *target, MinimalTuple image)
 
 /* ---- finding ---- */
 
+/* Begin or repeat the scan with the keys set.  What an index scan allocates
+ * on its way must live as long as the scan. */
+static void
+start_scan(PgtTarget *target, int nkeys)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(target));
+
+	if (target->scan == NULL)
+		target->scan = pgt_index_beginscan(target->rel, target->index,
+										   RegisterSnapshot(GetLatestSnapshot()),
+										   nkeys);
+	index_rescan(target->scan, target->scankeys, nkeys, NULL, 0);
+	MemoryContextSwitchTo(old);
+}
+
 /* Set the search to the identity of image. */
 static void
 seek(PgtTarget *target, MinimalTuple image)
@@ -254,24 +269,25 @@ seek(PgtTarget *target, MinimalTuple image)
 			Int64GetDatum((int64) pgt_row_hash_values(target->imager,
 													  target->values,
 													  target->nulls));
-	if (target->scan == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(target));
+	start_scan(target, n);
+}
 
-		target->scan = pgt_index_beginscan(target->rel, target->index,
-										   RegisterSnapshot(GetLatestSnapshot()),
-										   n);
-		MemoryContextSwitchTo(old);
-	}
-	index_rescan(target->scan, target->scankeys, n, NULL, 0);
+static bool
+next_row(PgtTarget *target)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(target));
+	bool		found = index_getnext_slot(target->scan, ForwardScanDirection,
+										   target->found);
+
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 /* The next row that looks like image into target->found. */
 static bool
 next_match(PgtTarget *target, MinimalTuple image)
 {
-	while (index_getnext_slot(target->scan, ForwardScanDirection,
-							  target->found))
+	while (next_row(target))
 	{
 		if (pgt_image_equal(pgt_target_stored_image(target, target->found),
 							image))
