@@ -442,12 +442,12 @@ refresh_guarded(Refresh *r, PgtRefreshResult *result)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!is_data_exception(error->sqlerrcode) || r->deltas == NULL)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		if (!is_data_exception(error->sqlerrcode) || r->deltas == NULL)
+			ReThrowError(error);
 		failure = error->message;
 	}
 	PG_END_TRY();
