@@ -20,7 +20,7 @@ DELETE FROM totals USING orders;
 MERGE INTO totals t USING orders o ON t.customer = o.customer WHEN MATCHED THEN DELETE;
 WITH gone AS (DELETE FROM totals RETURNING *) SELECT * FROM gone;
 WITH x AS (SELECT 1) INSERT INTO totals SELECT 1, 1 FROM x;
-COPY totals FROM stdin;
+COPY totals FROM '/dev/null';
 COPY totals (customer) FROM '/dev/null';
 TRUNCATE totals;
 TRUNCATE orders, totals;

@@ -290,11 +290,9 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string,
 					  ParamListInfo params, QueryEnvironment *env,
 					  DestReceiver *dest, QueryCompletion *qc)
 {
-	Node	   *stmt = pstmt->utilityStmt;
-	bool		watch_ddl;
-	PgtDdlFrame frame;
+	const Node *stmt;
 
-	if (!pgt_guard_watches(stmt) || !IsTransactionState())
+	if (!pgt_guard_watches(pstmt->utilityStmt) || !IsTransactionState())
 	{
 		run_utility(pstmt, query_string, read_only_tree, context, params, env,
 					dest, qc);
@@ -302,28 +300,30 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string,
 	}
 
 	/* commands scribble on their tree: keep what is asked afterwards */
-	stmt = copyObject(stmt);
+	stmt = copyObject(pstmt->utilityStmt);
 	before_database_command(stmt);
-	watch_ddl = pgt_extension_installed();
-	if (watch_ddl)
+	if (pgt_extension_installed())
 	{
+		PgtDdlFrame frame;
+
 		pgt_guard_check_utility(stmt);
 		pgt_ddl_begin(&frame, stmt);
+		PG_TRY();
+		{
+			run_utility(pstmt, query_string, read_only_tree, context, params,
+						env, dest, qc);
+		}
+		PG_CATCH();
+		{
+			pgt_ddl_abandon(&frame);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+		pgt_ddl_end(&frame);
 	}
-	PG_TRY();
-	{
+	else
 		run_utility(pstmt, query_string, read_only_tree, context, params, env,
 					dest, qc);
-	}
-	PG_CATCH();
-	{
-		if (watch_ddl)
-			pgt_ddl_abandon(&frame);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	if (watch_ddl)
-		pgt_ddl_end(&frame);
 	after_database_command(stmt);
 }
 
