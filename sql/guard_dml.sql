@@ -90,7 +90,9 @@ END $$;
 -- reading and locking rows is fine
 SELECT * FROM totals ORDER BY customer FOR UPDATE;
 SELECT * FROM totals ORDER BY customer FOR KEY SHARE;
+BEGIN;
 LOCK TABLE totals IN SHARE MODE;
+COMMIT;
 COPY (SELECT * FROM totals ORDER BY 1) TO stdout;
 
 -- nothing was changed by all that, and refreshes pass
@@ -135,12 +137,13 @@ END $$;
 
 -- what its owner may do with it as with any table
 CREATE INDEX totals_by_total ON totals (total);
-DROP INDEX totals_by_total;
 COMMENT ON TABLE totals IS 'by customer';
 COMMENT ON COLUMN totals.total IS 'sum';
 ALTER TABLE totals ALTER COLUMN total SET STATISTICS 500;
 ALTER TABLE totals SET (fillfactor = 70);
 ALTER TABLE totals CLUSTER ON totals_by_total;
+CLUSTER totals;
+DROP INDEX totals_by_total;
 GRANT SELECT ON totals TO PUBLIC;
 ALTER TABLE totals ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everybody ON totals USING (true);

@@ -67,6 +67,7 @@ refuse(Oid relid, const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot %s stream table \"%s\"", what, get_rel_name(relid)),
+			 errdetail("It is a table of its own, with the columns of its defining query."),
 			 errhint("Use pgtrickle.alter_stream_table to change its query, or put a view over it.")));
 }
 
@@ -135,7 +136,7 @@ check_alter_table(const AlterTableStmt *stmt)
 			refuse(relid, what ? what : "change the expression of a column of");
 		if (cmd->subtype == AT_AttachPartition)
 			refuse_if_stream_table(lookup(((PartitionCmd *) cmd->def)->name),
-								   "attach as a partition");
+								   "make a partition of");
 		if (cmd->subtype == AT_AddInherit)
 			refuse_if_stream_table(lookup((RangeVar *) cmd->def), "inherit from");
 		if (cmd->subtype != AT_SetRelOptions && cmd->subtype != AT_ResetRelOptions)

@@ -235,10 +235,9 @@ pgt_writer_end(PgtWriter *writer)
 		AfterTriggerEndQuery(estate);
 		EvalPlanQualEnd(&writer->epq);
 	}
-	ExecCloseIndices(writer->rri);
 	ExecResetTupleTable(estate->es_tupleTable, false);
-	if (writer->triggers)
-		ExecCloseResultRelations(estate);
+	/* closes the indexes too, and what triggers' targets had opened */
+	ExecCloseResultRelations(estate);
 	FreeExecutorState(estate);
 	CommandCounterIncrement();
 }
