@@ -68,16 +68,6 @@ distinct_scans(List *ops)
 	return scans;
 }
 
-static void
-prepare_reduce(PgtProgram *program, PgtReduceOp *reduce)
-{
-	pgt_reduce_prepare(reduce);
-	reduce->any_recompute = false;
-	for (int i = 0; i < reduce->naggs; i++)
-		if (reduce->aggs[i].method == PGT_AGG_RECOMPUTE)
-			reduce->any_recompute = true;
-}
-
 /* The state tables as they are now; true if all exist. */
 static bool
 find_state(PgtProgram *program)
@@ -134,7 +124,7 @@ compile_differential(PgtProgram *program)
 	program->sources = distinct_scans(program->ops);
 	foreach(lc, program->ops)
 		if (((PgtOp *) lfirst(lc))->kind == PGT_OP_REDUCE)
-			prepare_reduce(program, lfirst(lc));
+			pgt_reduce_prepare(lfirst(lc));
 	if (find_state(program))
 		pgt_program_make_plans(program);
 }
