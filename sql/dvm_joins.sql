@@ -21,7 +21,7 @@ SELECT oracle.make('j_right_only', 'SELECT r.b FROM l, r WHERE l.k = r.k AND l.a
 SELECT oracle.make('j_chain', 'SELECT l.id, r.b, s.c FROM l JOIN (r JOIN s ON s.rid = r.id) ON l.k = r.k');
 SELECT oracle.make('j_self', 'SELECT x.id, y.id AS yid FROM l x JOIN l y ON x.g = y.g');
 SELECT oracle.make('j_self3', 'SELECT x.id AS x, y.id AS y, z.id AS z FROM l x JOIN l y ON x.k = y.k JOIN l z ON y.k = z.k WHERE x.id < 5');
-SELECT oracle.make('j_using', 'SELECT * FROM l JOIN r USING (id)');
+SELECT oracle.make('j_using', 'SELECT id, g, b FROM l JOIN r USING (id)');
 SELECT oracle.make('j_natural', 'SELECT id, a, b FROM (SELECT id, a FROM l) q NATURAL JOIN (SELECT id, b FROM r) w');
 SELECT oracle.make('j_alias', 'SELECT j.a, j.b FROM (l JOIN r USING (id)) AS j (id, k1, g, a, k2, b, lo, hi)');
 SELECT oracle.make('j_not_distinct', 'SELECT l.id, r.id AS rid FROM l JOIN r ON l.k IS NOT DISTINCT FROM r.k');

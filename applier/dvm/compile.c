@@ -157,7 +157,7 @@ inline_cte(RangeTblEntry *rte, List *levels)
 static void
 normalise_level(Query *query, List *outer)
 {
-	List	   *levels = lcons(query, outer);
+	List	   *levels = lcons(query, list_copy(outer));	/* lcons changes its list */
 	ListCell   *lc;
 
 	foreach(lc, query->rtable)
