@@ -14,6 +14,15 @@ EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 REGRESS = \
 	extension \
 	exact_float \
+	dvm_setup \
+	dvm_joins \
+	dvm_aggregates \
+	dvm_distinct \
+	dvm_union_all \
+	dvm_subqueries \
+	dvm_views \
+	dvm_expressions \
+	dvm_refusals \
 	schedule_parse
 
 # "make test" runs these and everything else; "make installcheck" runs only

@@ -79,7 +79,7 @@ UPDATE r SET k = 0 WHERE id = 5;
 UPDATE s SET c = c;
 SELECT * FROM oracle.check();
 -- a batch large enough for the other plan
-INSERT INTO l SELECT i, i % 50, 'g' || i % 3, i FROM generate_series(1000, 2300) i;
+INSERT INTO l SELECT i, i % 50, 'g' || i % 400, i FROM generate_series(1000, 2300) i;
 INSERT INTO cfg VALUES (1);
 SELECT * FROM oracle.check();
 DELETE FROM l WHERE id >= 1000;

@@ -283,7 +283,7 @@ sublink_name(const SubLink *link)
 		case ALL_SUBLINK:
 			return "ALL (subquery)";
 		case ANY_SUBLINK:
-			return link->operName == NIL ? "IN (subquery)" : "ANY (subquery)";
+			return "IN or ANY (subquery)";
 		case ROWCOMPARE_SUBLINK:
 			return "a row comparison with a subquery";
 		case EXPR_SUBLINK:
@@ -469,7 +469,8 @@ check_relation(Check *c, const RangeTblEntry *rte)
 	PgtSourceUse *use;
 
 	if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
-		refuse(c, psprintf("temporary relation %s", qualified_name(rte->relid)),
+		refuse(c, psprintf("temporary relation %s",
+						   quote_identifier(get_rel_name(rte->relid))),
 			   NULL, "Use a permanent or an unlogged table.", -1);
 	if (rte->tablesample != NULL)
 		refuse(c, "TABLESAMPLE", NULL,
@@ -615,7 +616,8 @@ check_clauses(Check *c, const Query *query)
 	bool		limited = is_given(query->limitCount) || is_given(query->limitOffset);
 
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE)
-		refuse(c, "a data-modifying statement", NULL, NULL, -1);
+		refuse(c, "a data-modifying statement", NULL,
+			   "Use SELECT, also inside WITH.", -1);
 	if (query->rowMarks != NIL || query->hasForUpdate)
 		refuse(c, "FOR UPDATE or FOR SHARE", NULL, "Leave it out.", -1);
 	if (limited && query->sortClause == NIL)
@@ -670,7 +672,8 @@ note_views(Check *c, const Query *query)
 			continue;
 		add_use(&c->result->views, rte->relid, "VIEW");
 		if (get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
-			refuse(c, psprintf("temporary view %s", qualified_name(rte->relid)),
+			refuse(c, psprintf("temporary view %s",
+							   quote_identifier(get_rel_name(rte->relid))),
 				   NULL, "Use a permanent view.", -1);
 	}
 }
