@@ -319,7 +319,7 @@ merge_columns(PgtSource *source, const AttrNumber *columns, int ncolumns)
 	int			n = 0;
 
 	for (int i = 0; i < source->ncolumns; i++)
-		if (get_attname(source->relid, source->columns[i], true) != NULL)
+		if (OidIsValid(get_atttype(source->relid, source->columns[i])))
 			all = bms_add_member(all, source->columns[i]);
 	for (int i = 0; i < ncolumns; i++)
 		all = bms_add_member(all, columns[i]);
