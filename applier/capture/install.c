@@ -329,6 +329,16 @@ merge_columns(PgtSource *source, const AttrNumber *columns, int ncolumns)
 		source->columns[n++] = attnum;
 }
 
+/* Has no captured column been dropped? */
+static bool
+columns_exist(const PgtSource *source)
+{
+	for (int i = 0; i < source->ncolumns; i++)
+		if (!OidIsValid(get_atttype(source->relid, source->columns[i])))
+			return false;
+	return true;
+}
+
 static bool
 has_columns(const PgtSource *source, const AttrNumber *columns, int ncolumns)
 {
@@ -375,7 +385,8 @@ already_captured(Oid relid, const AttrNumber *columns, int ncolumns)
 		LockRelationOid(ref.heap, AccessShareLock);
 	}
 	source = pgt_source_get(relid, true);
-	return source != NULL && has_columns(source, columns, ncolumns) &&
+	return source != NULL && columns_exist(source) &&
+		has_columns(source, columns, ncolumns) &&
 		source->signature == current_signature(relid, source->columns,
 											   source->ncolumns);
 }
