@@ -211,7 +211,7 @@ read_deltas(Refresh *r)
 		PgtSourceDelta *d = &r->deltas[i];
 		PgtBufferRead read;
 
-		d->delta = tuplestore_begin_heap(true, false, work_mem);
+		d->delta = tuplestore_begin_heap(true, false, pgt_refresh_work_mem);
 		pgt_buffer_read(d->relid, r->progress->frontier, r->frontier,
 						d->columns, d->ncolumns, d->desc, d->delta, &read);
 		d->changes = read.changes;
@@ -314,7 +314,7 @@ static void
 run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 {
 	bool		has_readers = pgt_dependency_readers(r->st->relid) != NIL;
-	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, work_mem) : NULL;
+	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, pgt_refresh_work_mem) : NULL;
 	PgtRunResult run = {0};
 
 	if (strcmp(action, "REINITIALIZE") == 0)
@@ -332,6 +332,18 @@ run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 								pgt_program_output_desc(r->program));
 		pgt_capture_touch(r->st->relid);
 	}
+	if (out != NULL)
+		tuplestore_end(out);
+}
+
+/* They may have spilled to files, which do not go with the memory. */
+static void
+end_deltas(Refresh *r)
+{
+	for (int i = 0; i < r->ndeltas; i++)
+		if (r->deltas[i].delta != NULL)
+			tuplestore_end(r->deltas[i].delta);
+	r->ndeltas = 0;
 }
 
 static void
@@ -395,6 +407,7 @@ refresh_locked(Refresh *r, PgtRefreshResult *result)
 	}
 	else
 		result->duration_ms = elapsed_ms(r->start);
+	end_deltas(r);
 	PopActiveSnapshot();
 }
 
