@@ -39,6 +39,9 @@
 #include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
+/* of a stream table's pages, in percent; ALTER TABLE ... SET changes it */
+#define FILLFACTOR 80
+
 /* ---- judging a query ---- */
 
 static void
@@ -127,6 +130,9 @@ pgt_create_storage(const PgtPlannedQuery *q, Oid schema, const char *name)
 	create->relation = makeRangeVar(get_namespace_name(schema), pstrdup(name), -1);
 	create->tableElts = column_definitions(q->query);
 	create->oncommit = ONCOMMIT_NOOP;
+	/* refreshes update rows in place: room on the page keeps them HOT */
+	create->options = list_make1(makeDefElem("fillfactor",
+											 (Node *) makeInteger(FILLFACTOR), -1));
 	address = DefineRelation(create, RELKIND_RELATION, GetUserId(), NULL, NULL);
 	CommandCounterIncrement();
 	/* wide and long values go out of line as in any table */
