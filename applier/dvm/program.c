@@ -25,8 +25,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "applier/catalog/catalog.h"
 #include "applier/dvm/block.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/program.h"
@@ -587,6 +589,67 @@ rebuild_state(PgtRun *run)
 	return rows;
 }
 
+/*
+ * Make the stored rows those of "rows".  Keys of text are indexed by their
+ * values until one turns up that no btree holds (SQLSTATE 54000): then what
+ * was written is undone and the answer is false.
+ */
+static bool
+apply_rows(PgtRun *run, Tuplestorestate *rows, Tuplestorestate *out,
+		   PgtRunResult *result)
+{
+	PgtProgram *program = run->program;
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	PgtRowIdentity identity;
+	volatile bool done = false;
+
+	pgt_rowid_get(program->st_relid, &identity);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		pgt_engine_begin_write();
+		pgt_apply_difference(program->st_relid, rows, program->row_desc, out,
+							 result);
+		pgt_engine_end_write();
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!identity.by_key || error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return done;
+}
+
+/* Rows are told apart by a hash from now on; the catalog is told. */
+static void
+identify_by_hash(PgtProgram *program)
+{
+	PgtStreamTable *st = pgt_stream_table_get(program->pgt_id, true);
+	Oid			index = pgt_rowid_switch_to_hash(program->st_relid);
+
+	CommandCounterIncrement();
+	if (st == NULL)
+		return;
+	st->row_identity = pstrdup("hash");
+	st->identity_index = index;
+	pgt_stream_table_update(st);
+}
+
 static void
 rebuild_steps(PgtRun *run, bool with_state, Tuplestorestate *out,
 			  PgtRunResult *result)
@@ -601,9 +664,15 @@ rebuild_steps(PgtRun *run, bool with_state, Tuplestorestate *out,
 		rows = new_store(run);
 		pgt_plan_run_into(program->full, run->env, rows);
 	}
-	pgt_engine_begin_write();
-	pgt_apply_difference(program->st_relid, rows, program->row_desc, out, result);
-	pgt_engine_end_write();
+	if (!apply_rows(run, rows, out, result))
+	{
+		identify_by_hash(program);
+		show_writes();
+		memset(result, 0, sizeof(PgtRunResult));
+		if (out != NULL)
+			tuplestore_clear(out);
+		apply_rows(run, rows, out, result);
+	}
 }
 
 void

@@ -422,11 +422,13 @@ refresh_as_owner(Refresh *r, PgtRefreshResult *result)
 	pgt_identity_leave(&identity);
 }
 
-/* Errors that a delta can raise where the query does not (DESIGN.md 5). */
+/* Errors that a delta can raise where the query does not (DESIGN.md 5), and
+ * keys too long for the identity index, which FULL exchanges for a hash. */
 static bool
 is_data_exception(int sqlerrcode)
 {
-	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }
 
 /*

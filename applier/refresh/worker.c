@@ -146,7 +146,9 @@ static ErrorData *
 second_try(PgtRefreshRecord *record, ErrorData *error, MemoryContext context,
 		   PgtRefreshResult *result)
 {
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+	/* likewise keys too long for the identity index: FULL takes a hash */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return error;
 	return try_refresh(record, PGT_REFRESH_FULL,
 					   psprintf("the delta raised: %s", error->message),
