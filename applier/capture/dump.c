@@ -1,12 +1,14 @@
 /*
  * applier/capture/dump.c - a change batch as text, for debugging and tests.
  *
- * pgt_change_batch_lines is not declared by the extension's script: printing
- * values out of bytes that somebody hands in trusts those bytes as much as a
- * table's, so only a superuser may make the function (LANGUAGE C):
+ * The functions are not declared by the extension's script: printing values
+ * trusts their insides as much as a table's, and a type's output function may
+ * crash on made-up ones.  So only a superuser may declare them (LANGUAGE C):
  *
  *   CREATE FUNCTION change_batch_lines(batch bytea) RETURNS SETOF text
  *       LANGUAGE C STRICT AS 'pg_trickle', 'pgt_change_batch_lines';
+ *   CREATE FUNCTION change_batch_check(batch bytea) RETURNS bigint
+ *       LANGUAGE C STRICT AS 'pg_trickle', 'pgt_change_batch_check';
  */
 #include "postgres.h"
 
@@ -22,6 +24,7 @@
 #include "decoder/compat.h"
 #include "decoder/wire.h"
 
+PG_FUNCTION_INFO_V1(pgt_change_batch_check);
 PG_FUNCTION_INFO_V1(pgt_change_batch_lines);
 
 static void
@@ -49,6 +52,19 @@ append_tuple(StringInfo line, const PgtWireShape *shape,
 		appendStringInfoString(line, OidOutputFunctionCall(output, values[i]));
 	}
 	appendStringInfoChar(line, ')');
+}
+
+static int
+count_values(const PgtWireShape *shape, const PgtWireTupleRef *ref)
+{
+	Datum	   *values = palloc(sizeof(Datum) * (shape->ncolumns + 1));
+	bool	   *nulls = palloc(sizeof(bool) * (shape->ncolumns + 1));
+	int			n = 0;
+
+	pgt_wire_read_tuple(shape, ref, values, nulls);
+	for (int i = 0; i < shape->ncolumns; i++)
+		n += !nulls[i];
+	return n;
 }
 
 static char *
@@ -100,6 +116,28 @@ batch_shape(const PgtWireReader *batch)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the source's columns are not those of the change batch")));
 	return shape;
+}
+
+/* Read all of a batch without printing it; returns how many values are in it. */
+Datum
+pgt_change_batch_check(PG_FUNCTION_ARGS)
+{
+	bytea	   *data = PG_GETARG_BYTEA_PP(0);
+	PgtWireReader batch;
+	PgtWireChange change;
+	PgtWireShape *shape;
+	int64		nvalues = 0;
+
+	pgt_wire_read_begin(&batch, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
+	shape = batch_shape(&batch);
+	while (pgt_wire_read_next(&batch, &change))
+	{
+		if (change.old_tuple.data)
+			nvalues += count_values(shape, &change.old_tuple);
+		if (change.new_tuple.data)
+			nvalues += count_values(shape, &change.new_tuple);
+	}
+	PG_RETURN_INT64(nvalues);
 }
 
 Datum
