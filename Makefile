@@ -14,6 +14,13 @@ EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 REGRESS = \
 	extension \
 	exact_float \
+	wire \
+	decoder_changes \
+	capture_statement \
+	capture_partitions \
+	capture_inheritance \
+	capture_transactions \
+	capture_columns \
 	dvm_setup \
 	dvm_joins \
 	dvm_aggregates \
