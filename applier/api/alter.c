@@ -26,6 +26,7 @@
 #include "applier/api/ddl.h"
 #include "applier/api/names.h"
 #include "applier/dvm/op.h"
+#include "applier/refresh/attach.h"
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
 #include "applier/schedule/schedule.h"
@@ -195,7 +196,7 @@ pgt_alter_query(PgtStreamTable *st, const char *query)
 	st->reinit_reason = "the query was changed";
 	pgt_stream_table_update(st);
 	CommandCounterIncrement();
-	pgt_attach_sources(st, q);
+	pgt_attach_sources(st, q->check);
 	return true;
 }
 

@@ -34,6 +34,7 @@
 #include "applier/api/names.h"
 #include "applier/capture/capture.h"
 #include "applier/dvm/op.h"
+#include "applier/refresh/attach.h"
 #include "applier/refresh/identity.h"
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/schedule.h"
@@ -43,43 +44,6 @@
 #define FILLFACTOR 80
 
 /* ---- judging a query ---- */
-
-static void
-choose_mode(PgtPlannedQuery *q, const char *refresh_mode)
-{
-	q->effective_mode = "DIFFERENTIAL";
-	if (q->check->refused ||
-		(q->check->full_only && strcmp(refresh_mode, "DIFFERENTIAL") == 0))
-		pgt_query_refuse(q->check, refresh_mode, q->text);
-	if (strcmp(refresh_mode, "FULL") == 0)
-		q->effective_mode = "FULL";
-	else if (q->check->full_only)
-	{
-		q->effective_mode = "FULL";
-		q->reason = psprintf("%s is not maintained differentially", q->check->construct);
-	}
-}
-
-/* Triggers on another's table are that owner's business. */
-static void
-check_capture_rights(const PgtPlannedQuery *q)
-{
-	ListCell   *lc;
-
-	foreach(lc, q->check->sources)
-	{
-		const PgtSourceUse *use = lfirst(lc);
-
-		if (strcmp(use->source_type, "TABLE") != 0)
-			continue;
-		if (pg_class_aclcheck(use->relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied to capture changes of table %s",
-							get_rel_name(use->relid)),
-					 errhint("The table's owner can GRANT TRIGGER on it.")));
-	}
-}
 
 PgtPlannedQuery *
 pgt_plan_query_for(const char *text, const char *refresh_mode)
@@ -96,8 +60,9 @@ pgt_plan_query_for(const char *text, const char *refresh_mode)
 	q->query->stmt_len = 0;
 	q->expanded = pgt_query_expand(q->query);
 	q->check = pgt_query_check(q->query, q->expanded);
-	choose_mode(q, refresh_mode);
-	check_capture_rights(q);
+	q->effective_mode = pgt_attach_choose_mode(q->check, refresh_mode, q->text,
+											   &q->reason);
+	pgt_attach_check_rights(q->check);
 	AtEOXact_GUC(false, guc_level);
 	return q;
 }
@@ -141,128 +106,7 @@ pgt_create_storage(const PgtPlannedQuery *q, Oid schema, const char *name)
 	return address.objectId;
 }
 
-/* ---- dependencies and capture ---- */
-
-static void
-record_dependencies(Oid relid, const PgtPlannedQuery *q)
-{
-	ObjectAddress self;
-	ObjectAddress other;
-	ListCell   *lc;
-
-	ObjectAddressSet(self, RelationRelationId, relid);
-	foreach(lc, list_concat_copy(q->check->sources, q->check->views))
-	{
-		ObjectAddressSet(other, RelationRelationId,
-						 ((PgtSourceUse *) lfirst(lc))->relid);
-		recordDependencyOn(&self, &other, DEPENDENCY_NORMAL);
-	}
-	foreach(lc, q->check->object_deps)
-		recordDependencyOn(&self, (ObjectAddress *) lfirst(lc), DEPENDENCY_NORMAL);
-}
-
-static PgtDependency *
-dependency_for(int64 pgt_id, const PgtSourceUse *use)
-{
-	PgtDependency *d = palloc0(sizeof(PgtDependency));
-	int			attno = -1;
-
-	d->pgt_id = pgt_id;
-	d->source_relid = use->relid;
-	d->source_type = use->source_type;
-	d->columns = palloc(sizeof(AttrNumber) * (bms_num_members(use->columns) + 1));
-	while ((attno = bms_next_member(use->columns, attno)) >= 0)
-		d->columns[d->ncolumns++] = attno;
-	return d;
-}
-
-static int
-cmp_dependency(const ListCell *a, const ListCell *b)
-{
-	Oid			x = ((const PgtDependency *) lfirst(a))->source_relid;
-	Oid			y = ((const PgtDependency *) lfirst(b))->source_relid;
-
-	return x < y ? -1 : x > y;
-}
-
-static List *
-dependencies_for(int64 pgt_id, const PgtPlannedQuery *q)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, q->check->sources)
-		result = lappend(result, dependency_for(pgt_id, lfirst(lc)));
-	foreach(lc, q->check->views)
-		result = lappend(result, dependency_for(pgt_id, lfirst(lc)));
-	list_sort(result, cmp_dependency);
-	return result;
-}
-
-/* Does "relid" read "target", directly or through other stream tables? */
-static bool
-reads(Oid relid, Oid target)
-{
-	PgtStreamTable *st;
-	ListCell   *lc;
-
-	if (relid == target)
-		return true;
-	st = pgt_stream_table_by_relid(relid, true);
-	if (st == NULL)
-		return false;
-	foreach(lc, pgt_dependency_of(st->pgt_id))
-		if (reads(((PgtDependency *) lfirst(lc))->source_relid, target))
-			return true;
-	return false;
-}
-
-static void
-refuse_cycle(const PgtStreamTable *st, List *dependencies)
-{
-	ListCell   *lc;
-
-	foreach(lc, dependencies)
-	{
-		Oid			source = ((PgtDependency *) lfirst(lc))->source_relid;
-
-		if (reads(source, st->relid))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("stream table \"%s\" would depend on itself", st->name),
-					 errdetail("Its source \"%s\" reads it.", get_rel_name(source)),
-					 errhint("Cycles of stream tables are not supported.")));
-	}
-}
-
-void
-pgt_attach_sources(PgtStreamTable *st, const PgtPlannedQuery *q)
-{
-	List	   *old = pgt_dependency_of(st->pgt_id);
-	List	   *dependencies = dependencies_for(st->pgt_id, q);
-	ListCell   *lc;
-
-	refuse_cycle(st, dependencies);
-	deleteDependencyRecordsForClass(RelationRelationId, st->relid,
-									RelationRelationId, DEPENDENCY_NORMAL);
-	record_dependencies(st->relid, q);
-	pgt_dependency_replace(st->pgt_id, dependencies);
-	CommandCounterIncrement();
-
-	foreach(lc, dependencies)
-	{
-		const PgtDependency *d = lfirst(lc);
-
-		if (strcmp(d->source_type, "TABLE") == 0 ||
-			strcmp(d->source_type, "STREAM_TABLE") == 0)
-			pgt_capture_start(d->source_relid, d->columns, d->ncolumns,
-							  strcmp(d->source_type, "STREAM_TABLE") == 0);
-	}
-	CommandCounterIncrement();
-	foreach(lc, old)
-		pgt_capture_stop_if_unused(((PgtDependency *) lfirst(lc))->source_relid);
-	CommandCounterIncrement();
-}
+/* ---- state and catalog rows ---- */
 
 void
 pgt_create_state(const PgtStreamTable *st)
@@ -282,8 +126,6 @@ pgt_create_state(const PgtStreamTable *st)
 	pgt_identity_leave(&identity);
 	CommandCounterIncrement();
 }
-
-/* ---- catalog rows ---- */
 
 void
 pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q)
@@ -364,7 +206,7 @@ pgt_create_stream_table(const char *name, const char *query,
 	st = new_stream_table(q, pgt_create_storage(q, schema, relname), options);
 	pgt_stream_table_insert(st);
 	CommandCounterIncrement();
-	pgt_attach_sources(st, q);
+	pgt_attach_sources(st, q->check);
 	pgt_create_state(st);
 	say_where_it_went(st);
 	say_mode(st, q);

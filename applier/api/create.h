@@ -34,11 +34,6 @@ extern PgtPlannedQuery *pgt_plan_query_for(const char *text,
 extern Oid	pgt_create_storage(const PgtPlannedQuery *q, Oid schema,
 							   const char *name);
 
-/* pg_depend entries and pgt_dependencies of a stream table, capture of its
- * sources (locks them until commit); then state tables.  Used for a new query
- * too: what is no longer used is given up. */
-extern void pgt_attach_sources(PgtStreamTable *st, const PgtPlannedQuery *q);
-
 /* Fill in what the server knows of a stream table: st->relid etc. */
 extern void pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q);
 

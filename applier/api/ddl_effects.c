@@ -7,10 +7,9 @@
  * a subtransaction: what fails there marks the stream table, it does not stop
  * somebody else's DDL.
  *
- * Marking is enough for most changes: the next refresh analyses the query's
- * text again and rebuilds rows and state (refresh/refresh.c).  A view that
- * reads other tables now also changes what must be captured, which is arranged
- * here at once, before anybody can write to them.
+ * For what changes a query's meaning marking is enough: the next refresh
+ * analyses the query's text again before it takes its snapshot, and rebuilds
+ * rows, state and capture (refresh/reinit.c).
  */
 #include "postgres.h"
 
@@ -38,16 +37,14 @@
 #include "utils/regproc.h"
 #include "utils/resowner.h"
 
-#include "applier/api/create.h"
 #include "applier/api/ddl_internal.h"
 #include "applier/capture/capture.h"
 #include "applier/catalog/catalog.h"
 #include "applier/dvm/dvm.h"
-#include "applier/dvm/op.h"
+#include "applier/refresh/attach.h"
 #include "applier/refresh/identity.h"
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/schedule.h"
-#include "decoder/compat.h"
 
 /* ---- marking ---- */
 
@@ -416,62 +413,23 @@ enable_capture_of_tree(Oid relid)
 	CommandCounterIncrement();
 }
 
-/* ---- queries planned anew ---- */
+/* ---- keys ---- */
 
-/* The key of the query's rows may have gone, or another one come. */
 static void
-renew_identity(PgtStreamTable *st, const PgtPlannedQuery *q)
+check_identity(PgtStreamTable *st, void *arg)
 {
-	List	   *key = pgt_query_output_key(q->expanded);
-	PgtRowIdentity identity;
-	ObjectAddress index;
-	bool		same;
+	Oid			before = st->identity_index;
 
-	pgt_rowid_get(st->relid, &identity);
-	same = identity.by_key && identity.nkeys == list_length(key);
-	for (int i = 0; same && i < identity.nkeys; i++)
-		same = identity.key_attnos[i] == list_nth_int(key, i);
-	/* a hash of the row identifies it, key or not */
-	if (same || !identity.by_key)
+	pgt_attach_check_identity(st, pgt_query_expand(pgt_refresh_load_query(st)));
+	if (st->identity_index == before)
 		return;
-
-	ObjectAddressSet(index, RelationRelationId, st->identity_index);
-	performDeletion(&index, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	CommandCounterIncrement();
-	st->identity_index = pgt_rowid_create(st->relid, key);
-	CommandCounterIncrement();
-	pgt_rowid_get(st->relid, &identity);
-	st->row_identity = identity.by_key ? "key" : "hash";
-}
-
-static void
-renew_key(PgtStreamTable *st, void *arg)
-{
-	renew_identity(st, pgt_plan_query_for(st->defining_query, st->refresh_mode));
 	pgt_stream_table_update(st);
 	CommandCounterIncrement();
 }
 
+/* Rows that were told apart by a key of a source may come twice from now on. */
 static void
-renew_query(PgtStreamTable *st, void *arg)
-{
-	PgtPlannedQuery *q = pgt_plan_query_for(st->defining_query, st->refresh_mode);
-
-	renew_identity(st, q);
-	if (strcmp(q->effective_mode, "FULL") == 0 && strcmp(st->effective_mode, "FULL") != 0)
-		pgt_state_drop_all(st->pgt_id);
-	st->effective_mode = pstrdup(q->effective_mode);
-	st->effective_mode_reason = q->reason;
-	st->query_tree = nodeToString(q->query);
-	st->tree_version = PGT_MAJOR_VERSION;
-	pgt_stream_table_update(st);
-	CommandCounterIncrement();
-	pgt_attach_sources(st, q);
-}
-
-static void
-replan_readers(Oid relid, const char *reason, OwnerWork work, bool rebuild,
-			   PgtDdlMarks *marks)
+check_keys_of_readers(Oid relid, const char *reason, PgtDdlMarks *marks)
 {
 	ListCell   *lc;
 
@@ -480,13 +438,11 @@ replan_readers(Oid relid, const char *reason, OwnerWork work, bool rebuild,
 		PgtStreamTable *st = pgt_stream_table_get(((PgtDependency *) lfirst(lc))->pgt_id, true);
 		char	   *failure;
 
-		if (st == NULL || (!rebuild && strcmp(st->row_identity, "key") != 0))
+		if (st == NULL || strcmp(st->row_identity, "key") != 0)
 			continue;
-		failure = try_as_owner(st, work, NULL);
+		failure = try_as_owner(st, check_identity, NULL);
 		if (failure != NULL)
 			mark(st->pgt_id, psprintf("%s, and its query cannot be used: %s", reason, failure), marks);
-		else if (rebuild)
-			mark(st->pgt_id, reason, marks);
 	}
 }
 
@@ -540,10 +496,10 @@ pgt_ddl_apply(const PgtDdlNote *note, PgtDdlMarks *marks)
 				enable_capture_of_tree(note->object_id);
 			break;
 		case PGT_DDL_VIEW_REPLACED:
-			replan_readers(note->object_id, note->reason, renew_query, true, marks);
+			mark_readers(note->object_id, 0, note->reason, marks);
 			break;
 		case PGT_DDL_KEY_DROPPED:
-			replan_readers(note->object_id, note->reason, renew_key, false, marks);
+			check_keys_of_readers(note->object_id, note->reason, marks);
 			break;
 		case PGT_DDL_CHANGED_RELATION:
 			change_relation(note, marks);

@@ -18,6 +18,7 @@
 
 #include "applier/api/create.h"
 #include "applier/dvm/op.h"
+#include "applier/refresh/attach.h"
 #include "applier/refresh/identity.h"
 
 static PgtStreamTable *
@@ -88,6 +89,6 @@ pgt_restore_stream_table(int64 pgt_id)
 	adopt_identity(st, q);
 	pgt_stream_table_insert(st);
 	CommandCounterIncrement();
-	pgt_attach_sources(st, q);
+	pgt_attach_sources(st, q->check);
 	pgt_create_state(st);
 }

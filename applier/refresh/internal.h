@@ -14,6 +14,10 @@
 extern PgtProgram *pgt_refresh_get_program(const PgtStreamTable *st);
 extern PgtProgram *pgt_refresh_compile(const PgtStreamTable *st);
 
+/* reinit.c: analyse the query's text again and make everything that follows
+ * from it anew; returns the program.  Before the snapshot, as the owner. */
+extern PgtProgram *pgt_refresh_reinitialise(PgtStreamTable *st);
+
 /* columns.c */
 
 /* Position (from 0) of the first column in which the table differs from the

@@ -51,6 +51,7 @@ typedef struct Refresh
 	PgtSourceDelta *deltas;
 	int			ndeltas;
 	int64		changes;
+	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
 	instr_time	start;
 } Refresh;
@@ -250,7 +251,7 @@ choose_action(Refresh *r)
 		r->full_reason = r->st->reinit_reason;
 		return "REINITIALIZE";
 	}
-	if (is_from_elsewhere(r->st))
+	if (r->from_elsewhere)
 	{
 		r->full_reason = "the stored frontier belongs to another server or database";
 		return "REINITIALIZE";
@@ -273,43 +274,6 @@ choose_action(Refresh *r)
 	return auto_prefers_full(r) ? "FULL" : "DIFFERENTIAL";
 }
 
-/*
- * After DDL: analyse the text again, compare the columns, new state tables.
- */
-static void
-reinitialise_program(Refresh *r)
-{
-	PgtStreamTable *st = r->st;
-	Query	   *query = pgt_query_parse(st->defining_query);
-	Relation	rel = table_open(st->relid, NoLock);
-
-	pgt_refresh_check_columns(query, rel);
-	table_close(rel, NoLock);
-	st->query_tree = nodeToString(query);
-	st->tree_version = PGT_MAJOR_VERSION;
-	st->system_identifier = GetSystemIdentifier();
-	st->database_oid = MyDatabaseId;
-	pgt_stream_table_update(st);
-	CommandCounterIncrement();
-
-	pgt_refresh_forget_program(st->pgt_id);
-	if (!is_full(st))
-	{
-		pgt_state_drop_all(st->pgt_id);
-		CommandCounterIncrement();
-	}
-	r->program = pgt_refresh_get_program(st);
-	if (!is_full(st))
-	{
-		pgt_program_create_state(r->program);
-		CommandCounterIncrement();
-		/* the new tables' invalidations reach us; compile against them now */
-		pgt_refresh_forget_program(st->pgt_id);
-		r->program = pgt_refresh_get_program(st);
-	}
-	UpdateActiveSnapshotCommandId();
-}
-
 static void
 run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 {
@@ -317,8 +281,6 @@ run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, pgt_refresh_work_mem) : NULL;
 	PgtRunResult run = {0};
 
-	if (strcmp(action, "REINITIALIZE") == 0)
-		reinitialise_program(r);
 	if (strcmp(action, "DIFFERENTIAL") == 0)
 		pgt_program_run(r->program, r->deltas, r->ndeltas, out, &run);
 	else
@@ -386,16 +348,30 @@ store_progress(Refresh *r, const char *action, PgtRefreshResult *result)
 									false, NULL);
 }
 
+/* Before the snapshot: after DDL capture may have to begin first. */
+static void
+get_program(Refresh *r)
+{
+	if (!r->st->needs_reinit && !is_from_elsewhere(r->st))
+	{
+		r->program = pgt_refresh_get_program(r->st);
+		return;
+	}
+	r->from_elsewhere = is_from_elsewhere(r->st);
+	r->program = pgt_refresh_reinitialise(r->st);
+	r->dependencies = pgt_dependency_of(r->st->pgt_id);
+	pgt_lock_relations(r->st->relid, r->dependencies);
+}
+
 /* From the catalog rows to the stored frontier; locks and identity are held. */
 static void
 refresh_locked(Refresh *r, PgtRefreshResult *result)
 {
 	const char *action;
 
-	r->program = r->st->needs_reinit ? NULL : pgt_refresh_get_program(r->st);
+	get_program(r);
 	take_snapshot(r);
-	if (r->program != NULL)
-		pgt_program_check_rights(r->program);
+	pgt_program_check_rights(r->program);
 	action = choose_action(r);
 	result->action = action;
 	result->changes_consumed = r->changes;
