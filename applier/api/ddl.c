@@ -344,7 +344,7 @@ note_alter_command(PgtDdlFrame *frame, Oid relid, const AlterTableCmd *cmd)
 		case AT_ReplaceRelOptions:
 			/* security_barrier, security_invoker */
 			if (get_rel_relkind(relid) == RELKIND_VIEW)
-				note_in_frame(frame, PGT_DDL_VIEW_REPLACED, RelationRelationId, relid,
+				note_in_frame(frame, PGT_DDL_CHANGED_RELATION, RelationRelationId, relid,
 							  psprintf("options of view \"%s\" were changed", get_rel_name(relid)));
 			break;
 		default:
@@ -401,7 +401,7 @@ note_statement(PgtDdlFrame *frame)
 			break;
 		case T_ViewStmt:
 			if (((const ViewStmt *) stmt)->replace)
-				note_in_frame(frame, PGT_DDL_VIEW_REPLACED, RelationRelationId,
+				note_in_frame(frame, PGT_DDL_CHANGED_RELATION, RelationRelationId,
 							  lookup(((const ViewStmt *) stmt)->view),
 							  psprintf("view \"%s\" was replaced", ((const ViewStmt *) stmt)->view->relname));
 			break;

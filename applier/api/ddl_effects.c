@@ -495,9 +495,6 @@ pgt_ddl_apply(const PgtDdlNote *note, PgtDdlMarks *marks)
 			if (get_rel_name(note->object_id) != NULL)
 				enable_capture_of_tree(note->object_id);
 			break;
-		case PGT_DDL_VIEW_REPLACED:
-			mark_readers(note->object_id, 0, note->reason, marks);
-			break;
 		case PGT_DDL_KEY_DROPPED:
 			check_keys_of_readers(note->object_id, note->reason, marks);
 			break;

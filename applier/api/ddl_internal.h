@@ -18,7 +18,6 @@ typedef enum PgtDdlKind
 	PGT_DDL_RENAMED,			/* class_id, object_id: relation, function, type, operator */
 	PGT_DDL_FAMILY,				/* object_id got or lost parents or children */
 	PGT_DDL_TRIGGERS_SWITCHED,	/* object_id */
-	PGT_DDL_VIEW_REPLACED,		/* object_id */
 	PGT_DDL_KEY_DROPPED,		/* object_id the table */
 	PGT_DDL_CHANGED_RELATION,	/* object_id, attnum or 0: any use of it */
 	PGT_DDL_CHANGED_OBJECT		/* class_id, object_id: function, type */
