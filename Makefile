@@ -30,6 +30,8 @@ REGRESS = \
 	dvm_views \
 	dvm_expressions \
 	dvm_refusals \
+	dvm_plans \
+	dvm_sources \
 	schedule_parse
 
 # "make test" runs these and everything else; "make installcheck" runs only

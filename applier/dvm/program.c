@@ -484,15 +484,17 @@ require_state(PgtProgram *program)
 	if (!program->differential)
 		elog(ERROR, "program %lld is not differential",
 			 (long long) program->pgt_id);
-	if (program->have_plans)
+	if (program->have_plans && !program->state_changed)
 		return;
+	program->state_changed = false;
 	if (!find_state(program))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("operator state of stream table \"%s\" is missing",
 						get_rel_name(program->st_relid)),
 				 errhint("Refresh it in FULL mode to build it again.")));
-	pgt_program_make_plans(program);
+	if (!program->have_plans)
+		pgt_program_make_plans(program);
 }
 
 static void

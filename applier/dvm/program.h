@@ -45,6 +45,7 @@ struct PgtProgram
 	List	   *ops;			/* of PgtOp*, post-order */
 	List	   *sources;		/* of PgtScanOp*: one per distinct relation */
 	bool		have_plans;		/* REDUCE plans are made */
+	bool		state_changed;	/* an invalidation named a state table */
 	/* validity, written by invalidation callbacks */
 	int			nrelations;
 	PgtWatchedRelation *relations;

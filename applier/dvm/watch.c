@@ -39,6 +39,22 @@ static bool callbacks_registered = false;
 
 /* ---- callbacks ---- */
 
+/* Another session may drop a state table and make it again. */
+static void
+state_table_changed(PgtProgram *program, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, program->ops)
+	{
+		PgtReduceOp *reduce = lfirst(lc);
+
+		if (reduce->op.kind == PGT_OP_REDUCE &&
+			(relid == InvalidOid || reduce->state_relid == relid))
+			program->state_changed = true;
+	}
+}
+
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -48,6 +64,7 @@ relation_changed(Datum arg, Oid relid)
 	{
 		PgtProgram *program = dlist_container(PgtProgram, node, iter.cur);
 
+		state_table_changed(program, relid);
 		for (int i = 0; i < program->nrelations; i++)
 		{
 			PgtWatchedRelation *w = &program->relations[i];
