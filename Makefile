@@ -21,6 +21,10 @@ REGRESS = \
 	capture_inheritance \
 	capture_transactions \
 	capture_columns \
+	api_create \
+	api_alter \
+	frontier \
+	refresh_transactions \
 	dvm_setup \
 	dvm_joins \
 	dvm_aggregates \
