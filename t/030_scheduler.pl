@@ -85,7 +85,7 @@ $node->reload;
 $node->safe_psql('postgres', q{
 	CREATE TABLE num (a int, b int);
 	INSERT INTO num VALUES (1, 1);
-	SELECT pgtrickle.create_stream_table('public.ratio', 'SELECT a / b AS q FROM num', 'continuous');
+	SELECT pgtrickle.create_stream_table('public.ratio', 'SELECT a / b AS ratio FROM num', 'continuous');
 	INSERT INTO num VALUES (1, 0);
 });
 ok($node->poll_query_until('postgres', value('public.ratio', 'status'), 'ERROR'),
@@ -109,13 +109,14 @@ my $listener = IPC::Run::start(
 sub heard
 {
 	my ($event, $st) = @_;
-	# psql prints what it was told after each command
-	until ($out =~ /payload "(\{"event": "$event", "stream_table": "$st".*?\})" received/)
+	while (1)
 	{
+		return $1
+		  if $out =~ /payload "(\{"event": "$event", "stream_table": "$st".*?\})" received/;
+		# psql prints what it was told after each command
 		$in .= "SELECT 1;\n";
 		$listener->pump;
 	}
-	return $1;
 }
 my $completed = heard('refresh_completed', 'public.totals');
 my $failed = heard('refresh_failed', 'public.ratio');
