@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 #
 # Four clients write at a steady rate.  A fifth session inserts a marked row,
-# commits, and looks until the stream table shows it: the time between is one
-# probe.  It looks every quarter of a millisecond at most.
+# commits, and looks until the stream table shows it: the time from before the
+# commit to then is one probe.  It looks every quarter of a millisecond at most.
 
 probe_procedure="
 CREATE TABLE probes (target text NOT NULL, ms float8 NOT NULL);
@@ -16,8 +16,8 @@ BEGIN
 	FOR i IN 1..n LOOP
 		mark := -nextval('mark');
 		INSERT INTO live VALUES (mark, mark, 1);
-		COMMIT;
 		committed := clock_timestamp();
+		COMMIT;
 		LOOP
 			EXECUTE look INTO seen USING mark;
 			EXIT WHEN seen;
