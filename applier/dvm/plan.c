@@ -33,9 +33,11 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
 #include "portability/instr_time.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -53,6 +55,8 @@
 #define GROWTH_PAGES 32.0
 /* Likewise large deltas against the size planned for. */
 #define DELTA_FACTOR 8.0
+/* Stands for random_page_cost while that is PostgreSQL's default. */
+#define RANDOM_PAGE_COST_IN_MEMORY "1.1"
 
 /* One planned statement. */
 typedef struct PlannedQuery
@@ -303,6 +307,29 @@ statement_pages(const PlannedStmt *stmt)
 	return pages;
 }
 
+/*
+ * Plan a query over deltas.  Refreshes come back to the same pages all the
+ * time, so while nobody has said what a random page costs, index pages and
+ * rows are taken to be in memory: PostgreSQL's default of 4 would have a delta
+ * of a thousand rows read whole tables (12 ms against 2 on 50 000 rows).
+ */
+static PlannedStmt *
+plan_delta(Query *query, const char *text)
+{
+	PlannedStmt *stmt;
+	int			level;
+
+	if (random_page_cost != DEFAULT_RANDOM_PAGE_COST)
+		return pgt_plan_query(query, text, 0);
+	level = NewGUCNestLevel();
+	(void) set_config_option("random_page_cost", RANDOM_PAGE_COST_IN_MEMORY,
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	stmt = pgt_plan_query(query, text, 0);
+	AtEOXact_GUC(true, level);
+	return stmt;
+}
+
 static PlannedQuery *
 make_planned(PgtPlan *plan, bool large, double tuples)
 {
@@ -318,8 +345,10 @@ make_planned(PgtPlan *plan, bool large, double tuples)
 
 	lock_query_walker((Node *) query, NULL);
 	set_store_size_walker((Node *) query, &guess);
-	stmt = pgt_plan_query(query, plan->text,
-						  plan->stores == NIL ? CURSOR_OPT_PARALLEL_OK : 0);
+	if (plan->stores == NIL)
+		stmt = pgt_plan_query(query, plan->text, CURSOR_OPT_PARALLEL_OK);
+	else
+		stmt = plan_delta(query, plan->text);
 	if (!plan->check_rights)
 		pgt_strip_permissions(stmt);
 	if (plan->stores != NIL)
