@@ -82,6 +82,11 @@ pgt_row_bag_get(PgtRowBag *bag, MinimalTuple image, uint64 hash, bool *added)
 	bucket = &bag->buckets[hash & (bag->nbuckets - 1)];
 	change->next = *bucket;
 	*bucket = change;
+	if (bag->last == NULL)
+		bag->first = change;
+	else
+		bag->last->later = change;
+	bag->last = change;
 	bag->n++;
 	return change;
 }
@@ -96,14 +101,11 @@ pgt_row_bag_sort_out(PgtRowBag *bag,
 	*deletions = palloc_extended(size, MCXT_ALLOC_HUGE);
 	*insertions = palloc_extended(size, MCXT_ALLOC_HUGE);
 	*ndeletions = *ninsertions = 0;
-	for (uint32 b = 0; b < bag->nbuckets; b++)
+	for (PgtRowChange *c = bag->first; c != NULL; c = c->later)
 	{
-		for (PgtRowChange *c = bag->buckets[b]; c != NULL; c = c->next)
-		{
-			if (c->weight < 0)
-				(*deletions)[(*ndeletions)++] = c;
-			else if (c->weight > 0)
-				(*insertions)[(*ninsertions)++] = c;
-		}
+		if (c->weight < 0)
+			(*deletions)[(*ndeletions)++] = c;
+		else if (c->weight > 0)
+			(*insertions)[(*ninsertions)++] = c;
 	}
 }

@@ -21,6 +21,7 @@
 typedef struct PgtRowChange
 {
 	struct PgtRowChange *next;	/* in its bucket */
+	struct PgtRowChange *later; /* the one that arrived after it */
 	struct PgtRowChange *partner;	/* same key, other direction: an UPDATE */
 	MinimalTuple image;
 	MinimalTuple key;			/* image of the key columns, when pairing */
@@ -86,6 +87,8 @@ typedef struct PgtRowBag
 	PgtRowChange **buckets;
 	uint32		nbuckets;		/* power of two */
 	uint32		n;				/* distinct images */
+	PgtRowChange *first;		/* in order of arrival */
+	PgtRowChange *last;
 } PgtRowBag;
 
 extern PgtRowBag *pgt_row_bag_make(uint32 expected);
@@ -94,7 +97,8 @@ extern PgtRowChange *pgt_row_bag_find(PgtRowBag *bag, MinimalTuple image,
 /* Finds or adds; a new image gets weight 0 and is not copied. */
 extern PgtRowChange *pgt_row_bag_get(PgtRowBag *bag, MinimalTuple image,
 									 uint64 hash, bool *added);
-/* Those with negative and those with positive weight, as arrays. */
+/* Those with negative and those with positive weight, as arrays in order of
+ * arrival: neighbours in the delta are often neighbours in the table. */
 extern void pgt_row_bag_sort_out(PgtRowBag *bag,
 								 PgtRowChange ***deletions, uint32 *ndeletions,
 								 PgtRowChange ***insertions, uint32 *ninsertions);
