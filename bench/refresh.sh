@@ -43,15 +43,10 @@ drop_base() {
 	sql -c 'DROP TABLE fact, dim CASCADE' 2>/dev/null
 }
 
-# The rows of round $3 when $2 of $1 rows change: scattered, distinct, and
-# found by their key where they are few.
+# The rows of round $3 when $2 of $1 rows change: scattered over pages, groups
+# and dimension rows.
 delta_sql() {	# base, delta, round
-	local stride=$(($1 / $2))
-	if [ "$2" -le 1000 ]; then
-		echo "UPDATE fact SET v = (v + 137) % 1000, price = price + 0.01 WHERE id IN (SELECT 1 + i * $stride + $3 * 13 % $stride FROM generate_series(0, $2 - 1) i);"
-	else
-		echo "UPDATE fact SET v = (v + 137) % 1000, price = price + 0.01 WHERE id % $stride = $3 % $stride;"
-	fi
+	echo "UPDATE fact SET v = (v + 137) % 1000, price = price + 0.01 WHERE id IN (SELECT (1 + (i * 7919::int8 + $3 * 104729::int8) % $1)::int FROM generate_series(1, $2) i);"
 }
 
 refresh_sql() {	# query, mode, label
