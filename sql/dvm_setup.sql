@@ -56,12 +56,20 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Drop all; before, everything can be explained, and the FULL query as text is
+-- the query.
 CREATE FUNCTION oracle.done() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     c record;
+    full_query text;
 BEGIN
     FOR c IN SELECT * FROM oracle.cases ORDER BY id DESC LOOP
+        SELECT max(value) FILTER (WHERE property = 'full query') INTO full_query
+          FROM pgtrickle.explain_st(c.name, true);
+        IF full_query IS NULL OR oracle.difference(c.name, full_query) <> 0 THEN
+            RAISE WARNING '%: the FULL query is not the query: %', c.name, full_query;
+        END IF;
         PERFORM pgtrickle.drop_stream_table(c.name);
     END LOOP;
     TRUNCATE oracle.cases;

@@ -44,7 +44,9 @@ INSERT INTO dim VALUES (2);
 SELECT action FROM pgtrickle.refresh_stream_table('v_leak', 'DIFFERENTIAL');
 TABLE pgtrickle.v_leak;
 
--- a view replaced by another
+SELECT pgtrickle.drop_stream_table('v_leak');
+DELETE FROM oracle.cases WHERE name = 'v_leak';
+
 SELECT oracle.done();
 RESET client_min_messages;
 DROP SCHEMA dvm_views CASCADE;
