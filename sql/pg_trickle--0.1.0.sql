@@ -797,7 +797,7 @@ CREATE FUNCTION pgtrickle._recommend_indexes(only_id bigint)
     SET search_path = pg_catalog, pg_temp
     AS $$
 SELECT t.pgt_relid, e.value,
-       format('%s would look rows of the other input up instead of reading all of them',
+       format('%s looks rows up by this column; without an index it reads the whole table',
               split_part(e.property, ':', 1))
   FROM pgtrickle.pgt_stream_tables t
   JOIN pg_class c ON c.oid = t.pgt_relid
@@ -805,7 +805,7 @@ SELECT t.pgt_relid, e.value,
  WHERE (only_id IS NOT NULL OR pg_has_role(c.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE'))
    AND (only_id IS NULL OR t.pgt_id = only_id)
    AND e.property LIKE '%index that would help'
- ORDER BY 1::text, 2
+ ORDER BY t.pgt_relid::text, e.value
 $$;
 
 CREATE FUNCTION pgtrickle.recommend_indexes(name text DEFAULT NULL)
@@ -832,7 +832,7 @@ SELECT d.source_relid::regclass, d.source_type, c.cdc_mode,
   LEFT JOIN LATERAL pgtrickle._buffer_stats(c.source_relid, p.frontier, p.own_xid, p.own_batches) b
     ON c.source_relid IS NOT NULL
  WHERE d.pgt_id = $1
- ORDER BY 1::text
+ ORDER BY d.source_relid::regclass::text
 $$;
 
 CREATE FUNCTION pgtrickle.list_sources(name text)
@@ -915,7 +915,7 @@ SELECT c.source_relid::regclass, c.cdc_mode, b.pending_changes, b.buffer_bytes,
      ORDER BY p.frontier IS NOT NULL, p.data_timestamp
      LIMIT 1) p
  CROSS JOIN LATERAL pgtrickle._buffer_stats(c.source_relid, p.frontier, p.own_xid, p.own_batches) b
- ORDER BY 1::text
+ ORDER BY c.source_relid::regclass::text
 $$;
 
 -- The capture triggers that should be there, on a source and on every table
@@ -987,9 +987,11 @@ WITH st AS MATERIALIZED (
 ), w AS MATERIALIZED (
     SELECT * FROM pgtrickle._workers()
 ), checks (rank, check_name, bad, severity, detail, hint) AS (
-    SELECT 1, 'scheduler_running', NOT w.scheduler_running, 'ERROR',
-           CASE WHEN w.scheduler_running THEN 'the scheduler of this database runs'
-                ELSE 'no scheduler runs in this database' END,
+    SELECT 1, 'scheduler_running', NOT w.scheduler_running OR NOT current_setting('pg_trickle.enabled')::bool,
+           CASE WHEN w.scheduler_running THEN 'WARN' ELSE 'ERROR' END,
+           CASE WHEN NOT w.scheduler_running THEN 'no scheduler runs in this database'
+                WHEN NOT current_setting('pg_trickle.enabled')::bool THEN 'the scheduler of this database is told to rest'
+                ELSE 'the scheduler of this database runs' END,
            CASE WHEN NOT current_setting('pg_trickle.enabled')::bool THEN 'pg_trickle.enabled is off.'
                 WHEN pg_is_in_recovery() THEN 'This server is a standby; refreshes resume after promotion.'
                 ELSE 'See the server log; max_worker_processes may be used up.' END

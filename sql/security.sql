@@ -154,6 +154,20 @@ RESET ROLE;
 SELECT pgtrickle.refresh_stream_table('alice.whoami');
 SET ROLE regress_pgt_alice;
 SELECT pgtrickle.drop_stream_table('alice.whoami');
+CREATE OR REPLACE FUNCTION alice.who(int) RETURNS text LANGUAGE plpgsql VOLATILE AS
+    $$ BEGIN RETURN current_user; END $$;
+SELECT pgtrickle.create_stream_table('alice.whoami', 'SELECT id, alice.who(id) AS who FROM alice.own', '1d');
+CREATE OR REPLACE FUNCTION alice.who(int) RETURNS text LANGUAGE plpgsql VOLATILE AS
+    $$ BEGIN RESET ROLE; RETURN current_user; END $$;
+RESET ROLE;
+SELECT pgtrickle.refresh_stream_table('alice.whoami');
+SET ROLE regress_pgt_alice;
+CREATE OR REPLACE FUNCTION alice.who(int) RETURNS text LANGUAGE plpgsql VOLATILE AS
+    $$ BEGIN SET SESSION AUTHORIZATION DEFAULT; RETURN current_user; END $$;
+RESET ROLE;
+SELECT pgtrickle.refresh_stream_table('alice.whoami');
+SET ROLE regress_pgt_alice;
+SELECT pgtrickle.drop_stream_table('alice.whoami');
 
 -- search_path and operator shadowing: names mean what they meant at creation
 CREATE FUNCTION alice.int4eq_evil(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true';
@@ -240,7 +254,7 @@ GRANT TRIGGER ON sec.src TO regress_pgt_bob;
 SET ROLE regress_pgt_bob;
 SELECT pgtrickle.create_stream_table('bob.fence', 'SELECT id FROM sec.fence WHERE bob.look(secret) IS NOT NULL', '1d');
 RESET ROLE;
-UPDATE sec.src SET secret = 'two' WHERE id = 2;
+UPDATE sec.src SET secret = 'one' WHERE id = 2;
 SELECT action FROM pgtrickle.refresh_stream_table('bob.fence');
 TABLE bob.fence ORDER BY id;
 

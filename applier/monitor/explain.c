@@ -60,10 +60,7 @@ emit_definition(const PgtStreamTable *st, ReturnSetInfo *rsinfo)
 	if (st->needs_reinit)
 		emit(rsinfo, "to be rebuilt", st->reinit_reason);
 	emit(rsinfo, "defining query", st->defining_query);
-	emit(rsinfo, "row identity",
-		 psprintf("%s (index %s)", strcmp(st->row_identity, "key") == 0 ?
-				  "key of the result" : "hash of the row",
-				  get_rel_name(st->identity_index)));
+	emit(rsinfo, "identity index", get_rel_name(st->identity_index));
 }
 
 /* _explain(pgt_id, plans): explain_st after the name was resolved */
