@@ -13,6 +13,14 @@ EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 # run in this order, in one database; extension comes first and stays installed
 REGRESS = \
 	extension \
+	names \
+	guard_dml \
+	ddl_stream_table \
+	ddl_source \
+	security \
+	monitor_status \
+	monitor_history \
+	monitor_sources \
 	exact_float \
 	wire \
 	decoder_changes \
