@@ -64,7 +64,7 @@ server pg_ctl -D data -w -s -l server.log start || { cat server.log >&2; die "th
 sql -d postgres -c 'CREATE DATABASE shop'
 sql -c 'CREATE EXTENSION pg_trickle'
 
-group_digits() { sed ':a;s/\B[0-9]\{3\}\>/ &/;ta' <<<"$1"; }
+group_digits() { sed ':a;s/\B[0-9]\{3\}\>/,&/;ta' <<<"$1"; }
 
 say "loading a shop of $(group_digits "$lines") order lines"
 sql -v lines="$lines" -f demo/shop.sql
@@ -76,20 +76,24 @@ say
 
 # ---- the live view ----
 
-row='%-20s %11s %9s %11s %6s %15s %9s %9s'
+row='%-20s %9s %9s %9s %10s %13s %8s %8s'
 # shellcheck disable=SC2059
-heading=$(printf "$row" 'stream table' rows 'data age' refreshes full 'rows changed' 'last ms' 'avg ms')
+heading=$(printf "$row" 'stream table' rows 'data age' refreshes 'first fill' 'rows changed' 'last' 'average')
 view_sql="
 SELECT format('$row', t.pgt_name, to_char(s.n_live_tup, 'FM999,999,990'),
               to_char(1000 * extract(epoch FROM clock_timestamp() - t.data_timestamp), 'FM999,990') || ' ms',
-              p.n_differential, p.n_full, '+' || h.rows_inserted || ' -' || h.rows_deleted,
-              to_char(p.last_ms, 'FM99,990.0'), to_char(p.total_ms / greatest(p.n_differential + p.n_full, 1), 'FM99,990.0'))
+              p.n_differential, to_char(f.duration_ms, 'FM999,990') || ' ms',
+              '+' || h.inserted || ' -' || h.deleted,
+              to_char(h.last, 'FM99,990.0') || ' ms', to_char(h.average, 'FM99,990.0') || ' ms')
   FROM pgtrickle.pgt_stream_tables t
   JOIN pgtrickle.pgt_progress p USING (pgt_id)
   LEFT JOIN pg_stat_user_tables s ON s.relid = t.pgt_relid
-  LEFT JOIN LATERAL (SELECT * FROM pgtrickle.pgt_refresh_history r
-                      WHERE r.pgt_id = t.pgt_id AND r.action IN ('DIFFERENTIAL', 'FULL') AND r.status = 'COMPLETED'
-                      ORDER BY refresh_id DESC LIMIT 1) h ON true
+  LEFT JOIN pgtrickle.pgt_refresh_history f ON f.pgt_id = t.pgt_id AND f.action = 'INITIALIZE'
+  LEFT JOIN LATERAL (SELECT (array_agg(rows_inserted))[1] AS inserted, (array_agg(rows_deleted))[1] AS deleted,
+                            (array_agg(duration_ms))[1] AS last, avg(duration_ms) AS average
+                       FROM (SELECT * FROM pgtrickle.pgt_refresh_history r
+                              WHERE r.pgt_id = t.pgt_id AND r.action <> 'INITIALIZE' AND r.status = 'COMPLETED'
+                              ORDER BY refresh_id DESC LIMIT 20) r) h ON true
  ORDER BY t.pgt_id"
 
 every=5
@@ -102,7 +106,7 @@ drawn=0
 # One picture of all stream tables; on a terminal it replaces the one before.
 draw() {
 	local picture
-	picture=$(say "$1" && say && say "$heading" && sql -c "$view_sql")
+	picture=$(say "$1" && say "$heading" && sql -c "$view_sql" && say)
 	if [ -t 1 ]; then
 		[ $drawn = 0 ] || printf '\033[%dA' "$drawn"
 		sed $'s/^/\033[K  /' <<<"$picture"
@@ -124,7 +128,7 @@ while kill -0 $writer 2>/dev/null; do
 	sleep 0.2
 done
 wait $writer || { cat pgbench.log >&2; die "the writing load failed"; }
-say
+[ $drawn = 0 ] || say
 say "written: $(sed -n 's/^number of transactions actually processed: //p' pgbench.log) transactions; now nobody writes"
 
 # ---- the proof ----

@@ -58,20 +58,26 @@ make_work_dir() {
 	die "no temporary directory that user $(server_user) can write"
 }
 
-# Stop every server whose data directory is below $PGT_WORK.
+# Stop every server whose data directory is below $PGT_WORK.  Three rounds: a
+# test that was interrupted may be starting one just now.
 stop_servers() {
-	local pidfile pid
+	local pidfile pid found
 	[ -n "${PGT_WORK:-}" ] || return 0
-	while IFS= read -r pidfile; do
-		pid=$(head -n 1 "$pidfile" 2>/dev/null) || continue
-		[ -n "$pid" ] || continue
-		kill -INT "$pid" 2>/dev/null || continue
-		for _ in $(seq 100); do
-			kill -0 "$pid" 2>/dev/null || break
-			sleep 0.1
-		done
-		kill -QUIT "$pid" 2>/dev/null || true
-	done < <(find "$PGT_WORK" -name postmaster.pid 2>/dev/null)
+	for _ in 1 2 3; do
+		found=no
+		while IFS= read -r pidfile; do
+			pid=$(head -n 1 "$pidfile" 2>/dev/null) || continue
+			[ -n "$pid" ] && kill -INT "$pid" 2>/dev/null || continue
+			found=yes
+			for _ in $(seq 100); do
+				kill -0 "$pid" 2>/dev/null || break
+				sleep 0.1
+			done
+			kill -QUIT "$pid" 2>/dev/null || true
+		done < <(find "$PGT_WORK" -name postmaster.pid 2>/dev/null)
+		[ $found = yes ] || return 0
+		sleep 0.3
+	done
 }
 
 # Resolve PG_CONFIG to a path and read what it says into PGT_* variables.
