@@ -29,10 +29,13 @@ REGRESS = \
 	capture_inheritance \
 	capture_transactions \
 	capture_columns \
+	settings \
+	sqlstates \
 	api_create \
 	api_alter \
 	frontier \
 	refresh_transactions \
+	refresh_reads \
 	dvm_setup \
 	dvm_joins \
 	dvm_aggregates \

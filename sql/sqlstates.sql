@@ -1,0 +1,44 @@
+-- Each kind of error has its own SQLSTATE.
+CREATE SCHEMA sqlstates;
+SET search_path = sqlstates, public;
+SET pg_trickle.stream_table_schema = '';
+SET client_min_messages = warning;
+CREATE TABLE t (id int PRIMARY KEY, v int);
+CREATE VIEW v AS SELECT id FROM t;
+SELECT pgtrickle.create_stream_table('st', 'SELECT id, 10 / v AS q FROM t');
+CREATE ROLE regress_sqlstates_user;
+GRANT USAGE, CREATE ON SCHEMA sqlstates TO regress_sqlstates_user;
+\set VERBOSITY sqlstate
+SELECT pgtrickle.create_stream_table('x', 'SELEC id FROM t');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM missing');
+SELECT pgtrickle.create_stream_table('x', 'SELECT missing FROM t');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t LIMIT 1');
+SELECT pgtrickle.create_stream_table('x', 'SELECT a.id FROM t a LEFT JOIN t b USING (id)', refresh_mode => 'DIFFERENTIAL');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t', 'sometimes');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t', refresh_mode => 'odd');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t', cdc_mode => 'wal');
+SELECT pgtrickle.create_stream_table('x..y', 'SELECT id FROM t');
+SELECT pgtrickle.create_stream_table('st', 'SELECT id FROM t');
+SELECT pgtrickle.create_stream_table('nowhere.x', 'SELECT id FROM t');
+SELECT pgtrickle.refresh_stream_table('missing');
+SELECT pgtrickle.refresh_stream_table('t');
+SELECT pgtrickle.alter_stream_table('st', query => 'SELECT id, 1 AS q FROM st');
+INSERT INTO t VALUES (1, 0);
+SELECT pgtrickle.refresh_stream_table('st');
+INSERT INTO st VALUES (1, 1);
+TRUNCATE st;
+ALTER TABLE st ADD COLUMN extra int;
+DROP TABLE t;
+BEGIN READ ONLY; SELECT pgtrickle.refresh_stream_table('st'); ROLLBACK;
+SET ROLE regress_sqlstates_user;
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t');
+SELECT pgtrickle.refresh_stream_table('st');
+SELECT pgtrickle.drop_stream_table('st');
+RESET ROLE;
+GRANT SELECT ON t TO regress_sqlstates_user;
+SET ROLE regress_sqlstates_user;
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM t');
+RESET ROLE;
+\set VERBOSITY default
+DROP SCHEMA sqlstates CASCADE;
+DROP ROLE regress_sqlstates_user;
