@@ -1,0 +1,236 @@
+# One random world: a schema of tables, views and stream tables, rounds of
+# writes, refreshes and comparisons, as a list of steps.
+#
+# A step is { kind, sql => [statements], st => number }.  Kinds: ddl (must
+# work), probe (the plain query; when it fails the stream table is left out),
+# create, mode, dml, refresh, check, twin.  The whole world is decided before
+# anything runs, so that a failing one is a script by itself and can be made
+# smaller by leaving steps out.
+package PgtOracle::World;
+
+use strict;
+use warnings;
+use PgtOracle::Random;
+use PgtOracle::Types;
+use PgtOracle::Schema;
+use PgtOracle::Query;
+use PgtOracle::Dml;
+
+
+# options: seed, icu (collations can be made), rounds
+sub new
+{
+	my ($class, %opt) = @_;
+	my $rnd = PgtOracle::Random->new($opt{seed});
+	my $self = bless { %opt, rnd => $rnd, steps => [], sts => [], name => "w$opt{seed}" }, $class;
+	$self->_build;
+	return $self;
+}
+
+sub steps { return @{ $_[0]{steps} }; }
+sub stream_tables { return @{ $_[0]{sts} }; }
+
+sub _step
+{
+	my ($self, $kind, $sql, %more) = @_;
+	push @{ $self->{steps} }, { kind => $kind, sql => $sql, unit => $self->{unit}, %more };
+	return;
+}
+
+sub _build
+{
+	my ($self) = @_;
+	my $rnd = $self->{rnd};
+
+	$self->{unit} = 0;
+	$self->_step(ddl => [ "CREATE SCHEMA $self->{name}", "SET search_path = $self->{name}, public",
+			"SET client_min_messages = warning", "SET statement_timeout = '30s'",
+			'\set ON_ERROR_ROLLBACK ' . $rnd->pick(qw(on off)) ],
+		fixed => 1);
+	$self->_step(ddl => [ PgtOracle::Types::prelude($self->{icu}) ], fixed => 1);
+	my $schema = $self->{schema} = PgtOracle::Schema->new($rnd);
+	$self->_step(ddl => [$_], fixed => 1) for $schema->sql;
+	my $dml = $self->{dml} = PgtOracle::Dml->new($rnd, $schema);
+	for my $table ($schema->tables)
+	{
+		$self->{unit}++, $self->_step(dml => [$_]) for $dml->initial_rows($table, $rnd->between(0, 10));
+	}
+	$self->{query} = PgtOracle::Query->new($rnd, $schema, hazard => $rnd->chance(6));
+	$self->_views;
+	$self->_create for 1 .. $rnd->between(3, 6);
+	$self->_round for 1 .. ($self->{rounds} // $rnd->between(4, 9));
+	$self->_finish;
+	return;
+}
+
+sub _views
+{
+	my ($self) = @_;
+	my $rnd = $self->{rnd};
+	for my $i (1 .. $rnd->below(3))
+	{
+		my $q = $self->{query}->query(view => 1);
+		next if $q->{big} || $q->{float};
+		$self->{unit}++;
+		$self->_step(probe => [ "CREATE VIEW v$i" . ($rnd->chance(15) ? ' WITH (security_barrier)' : '') . " AS $q->{sql}" ], view => 1);
+		$self->{query}->add_relation("v$i", $q->{cols});
+	}
+	return;
+}
+
+sub _create
+{
+	my ($self) = @_;
+	my $rnd = $self->{rnd};
+	my $i = @{ $self->{sts} };
+	my $q = $self->{query}->query;
+	my $ident = $rnd->chance(10) ? "\"St $i. \x{fc}\"" : "st$i";
+	my $st = { number => $i, ident => $ident, name => "$self->{name}.$ident", query => $q };
+	push @{ $self->{sts} }, $st;
+	$self->{unit}++;
+	$self->_step(probe => [ "EXPLAIN (COSTS off) $q->{sql}", "SELECT count(*) FROM ($q->{sql}) pgto" ], st => $i);
+	my $mode = $q->{full} ? $rnd->pick(qw(AUTO FULL)) : $rnd->pick(qw(DIFFERENTIAL DIFFERENTIAL DIFFERENTIAL AUTO FULL));
+	$st->{mode} = $mode;
+	my $init = $rnd->chance(10) ? ', initialize => false' : '';
+	my @sql = ("SELECT pgtrickle.create_stream_table(" . PgtOracle::Types::quote_literal($st->{name}) . ', '
+		  . PgtOracle::Types::quote_literal($q->{sql}) . ", schedule => '1d', refresh_mode => '$mode'$init)");
+	# the commonest script: writes before and after in the creating transaction
+	if ($rnd->chance(25))
+	{
+		@sql = ('BEGIN', ($rnd->chance(50) ? $self->{dml}->unit(1) : ()), @sql);
+		$self->_step(create => \@sql, st => $i, txn => 1);
+		$self->_step(dml => [ $self->{dml}->unit(1) ]) if $rnd->chance(60);
+		$self->_step(dml => ['COMMIT']);
+	}
+	else
+	{
+		$self->_step(create => \@sql, st => $i);
+	}
+	$self->_step(mode => [ "SELECT 'MODE', effective_mode, effective_mode_reason FROM pgtrickle.pgt_stream_tables"
+			  . " WHERE pgt_schema = '$self->{name}' AND pgt_name = " . PgtOracle::Types::quote_literal($ident =~ s/^"|"$//gr) ],
+		st => $i, expect => $mode eq 'FULL' ? 'FULL' : $q->{full} ? '' : 'DIFFERENTIAL');
+	$self->_refresh_and_check($st);
+	$self->{query}->add_relation($st->{name}, $q->{cols}) unless $q->{big};
+	return;
+}
+
+sub _check
+{
+	my ($self, $st) = @_;
+	my $q = $st->{query};
+	my ($plain, @sql) = ($q->{sql});
+	if ($q->{float})
+	{
+		# the plain query with the exact sums over floats put in
+		push @sql, "SELECT value AS fq FROM pgtrickle.explain_st(" . PgtOracle::Types::quote_literal($st->{name})
+		  . ") WHERE property = 'full_query' \\gset";
+		$plain = ':fq';
+	}
+	if (grep { $_->{amb} } @{ $q->{cols} })
+	{
+		my $n = 0;
+		my $out = join ', ', map {
+			my $t = $PgtOracle::Types::T{ $_->{type} };
+			my $c = 'pgto.c' . ++$n;
+			$t->{sort} && $t->{hash} || $_->{amb} ? $c : "($c)::text"
+		} @{ $q->{cols} };
+		$n = 0;
+		my $names = join ', ', map { 'c' . ++$n } @{ $q->{cols} };
+		my $a = "SELECT $out FROM $st->{name} pgto($names)";
+		my $b = "SELECT $out FROM ($plain) pgto($names)";
+		push @sql, "SELECT 'DIFF extra', left(pgto_e::text, 400) FROM ($a EXCEPT ALL $b) pgto_e LIMIT 5",
+		  "SELECT 'DIFF missing', left(pgto_m::text, 400) FROM ($b EXCEPT ALL $a) pgto_m LIMIT 5";
+	}
+	else
+	{
+		push @sql, "SELECT 'DIFF stored ' || coalesce(pgto_a.n, 0) || ' x, query ' || coalesce(pgto_b.n, 0) || ' x', left(img, 400)"
+		  . " FROM (SELECT pgto_s::text AS img, count(*) AS n FROM $st->{name} pgto_s GROUP BY 1) pgto_a"
+		  . " FULL JOIN (SELECT pgto_q::text AS img, count(*) AS n FROM ($plain) pgto_q GROUP BY 1) pgto_b USING (img)"
+		  . " WHERE pgto_a.n IS DISTINCT FROM pgto_b.n LIMIT 5";
+	}
+	$self->_step(check => \@sql, st => $st->{number});
+	return;
+}
+
+sub _refresh_and_check
+{
+	my ($self, $st, %how) = @_;
+	my $rnd = $self->{rnd};
+	my $mode = $rnd->chance(8) ? ", mode => 'FULL'"
+	  : $st->{mode} eq 'AUTO' && !$st->{query}{full} && $rnd->chance(70) ? ", mode => 'DIFFERENTIAL'" : '';
+	my $call = "SELECT 'ACTION', action, rows_inserted, rows_deleted FROM pgtrickle.refresh_stream_table("
+	  . PgtOracle::Types::quote_literal($st->{name});
+	$self->_step(refresh => ["$call$mode)"], st => $st->{number}, full => ($mode =~ /FULL/ ? 1 : 0));
+	# a mixed old and new term may divide by zero where the query does not
+	$self->_step(again => [ '\if :ERROR', "$call, mode => 'FULL')", '\endif' ], st => $st->{number})
+	  if $self->{query}{hazard} && !$how{inside};
+	$self->_check($st);
+	return;
+}
+
+sub _round
+{
+	my ($self) = @_;
+	my $rnd = $self->{rnd};
+	my $dml = $self->{dml};
+	my @sts = $self->stream_tables;
+
+	if ($rnd->chance(20))
+	{
+		# refreshes inside a transaction, between its writes
+		$self->{unit}++;
+		$self->_step(dml => ['BEGIN']);
+		for (1 .. $rnd->between(1, 3))
+		{
+			$self->{unit}++;
+			$self->_step(dml => [ $dml->unit(1) ]);
+			$self->_refresh_and_check($_, inside => 1) for $rnd->sample($rnd->between(1, 2), @sts);
+			$self->_step(dml => [ $dml->unit(1) ]) if $rnd->chance(50);
+		}
+		$self->_step(dml => [ $rnd->chance(80) ? 'COMMIT' : 'ROLLBACK' ]);
+	}
+	else
+	{
+		for (1 .. $rnd->between(1, 5))
+		{
+			$self->{unit}++;
+			$self->_step(dml => [ $dml->unit ]);
+		}
+	}
+	for my $table ($self->{schema}->tables)
+	{
+		next unless $rnd->chance(30);
+		$self->{unit}++;
+		$self->_step(dml => [ $dml->trim($table, 12) ]);
+	}
+	$self->{unit}++, $self->_refresh_and_check($_) for $rnd->sample($rnd->between(1, 4), @sts);
+	return;
+}
+
+# everything refreshed once more; a second, equal stream table; the twins'
+# state tables compared
+sub _finish
+{
+	my ($self) = @_;
+	my $rnd = $self->{rnd};
+	for my $st ($self->stream_tables)
+	{
+		$self->{unit}++;
+		$self->_refresh_and_check($st);
+		next if $st->{query}{full} || $st->{mode} eq 'FULL';
+		my $twin = "twin$st->{number}";
+		$self->_step(twin => [
+				"SELECT pgtrickle.create_stream_table('$self->{name}.$twin', "
+				  . PgtOracle::Types::quote_literal($st->{query}{sql}) . ", schedule => '1d', refresh_mode => 'DIFFERENTIAL')",
+				"SELECT 'DIFF state', line FROM public.pgto_compare_state(" . PgtOracle::Types::quote_literal($st->{name}) . ", '$self->{name}.$twin') line LIMIT 5",
+				"SELECT pgtrickle.drop_stream_table('$self->{name}.$twin')" ],
+			st => $st->{number});
+	}
+	$self->{unit}++;
+	$self->_step(ddl => [ "DROP SCHEMA $self->{name} CASCADE",
+			"SELECT 'DIFF left over', d.st_name FROM pgtrickle.pgt_definitions d WHERE st_schema = '$self->{name}'" ],
+		fixed => 1);
+	return;
+}
+
+1;
