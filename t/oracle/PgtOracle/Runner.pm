@@ -114,6 +114,7 @@ sub execute
 		}
 		else { push @lines, $line; }
 	}
+	die "the server does not answer\n" unless %result;
 	return \%result;
 }
 
