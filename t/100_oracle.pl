@@ -1,0 +1,39 @@
+# Random schemas, queries, writes and refreshes; after each refresh a stream
+# table must hold exactly what its query gives.
+#
+#   PGT_ORACLE_SECONDS  how long (default 60)
+#   PGT_ORACLE_SEED     first seed (default: the clock); world i has seed + i
+#
+# A failing world is made smaller and printed as a script; the same seed
+# repeats it: t/oracle/oracle.pl --seed N --worlds 1.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/oracle";
+use PgTrickle::Test;
+use PgtOracle::Runner;
+use Test::More;
+
+my $seconds = $ENV{PGT_ORACLE_SECONDS} // 60;
+my $seed = $ENV{PGT_ORACLE_SEED} // time % 1_000_000;
+my $end = time + $seconds;
+
+binmode Test::More->builder->$_, ':encoding(UTF-8)' for qw(output failure_output todo_output);
+note "PGT_ORACLE_SEED=$seed PGT_ORACLE_SECONDS=$seconds";
+
+my $node = new_node('oracle');
+my $runner = PgtOracle::Runner->new(psql => [ 'psql', '-d', $node->connstr('postgres') ]);
+
+for (my $i = 0; time < $end; $i++)
+{
+	my $failure = $runner->run(seed => $seed + $i) or next;
+	fail("seed $failure->{seed}: $failure->{what}");
+	$runner->shrink($failure, 60);
+	diag PgtOracle::Runner::reproduction($failure);
+	last;
+}
+cmp_ok($runner->{checks}, '>', 0, 'something was compared');
+cmp_ok($runner->{actions}{DIFFERENTIAL} // 0, '>', 0, 'differential refreshes were among them');
+note "$runner->{worlds} worlds, $runner->{checks} comparisons, " . join(', ', map { "$_: $runner->{actions}{$_}" } sort keys %{ $runner->{actions} });
+done_testing();
