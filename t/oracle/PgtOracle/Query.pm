@@ -150,7 +150,8 @@ sub _relation
 	}
 	my @ctes = @{ $self->{ctes} // [] };
 	my $rel = @ctes && $rnd->chance(60) ? $rnd->pick(@ctes) : $rnd->pick(@{ $self->{relations} });
-	my $only = $rel->{only} && $rnd->chance(25) ? 'ONLY ' : '';
+	my $only = $rel->{only} && $rnd->chance(15) ? 'ONLY ' : '';
+	$state->{full} = 1 if $only;
 	return { sql => "$only$rel->{name} $alias", alias => $alias, cols => $rel->{cols} };
 }
 

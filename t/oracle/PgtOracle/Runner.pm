@@ -88,6 +88,18 @@ sub script
 	return join "\n", (map { my $st = $_; map { statement_sql($_) } @{ $st->{sql} } } @steps), '';
 }
 
+# after a crash: until it answers again
+sub _wait_for_server
+{
+	my ($self) = @_;
+	for (1 .. 60)
+	{
+		return if $self->_psql("SELECT 'up';\n");
+		sleep 1;
+	}
+	die "the server does not answer\n";
+}
+
 # run the steps; each result is { error, sqlstate, message, lines } per statement
 sub execute
 {
@@ -114,7 +126,7 @@ sub execute
 		}
 		else { push @lines, $line; }
 	}
-	die "the server does not answer\n" unless %result;
+	$self->_wait_for_server unless $result{$#steps};
 	return \%result;
 }
 
@@ -208,7 +220,6 @@ sub run
 	$self->{worlds}++;
 	my $failure = $self->judge($self->execute(@steps), @steps);
 	return unless $failure;
-	$self->_psql("DROP SCHEMA IF EXISTS w$opt{seed} CASCADE;\n");
 	$failure->{seed} = $opt{seed};
 	$failure->{query} = ($world->stream_tables)[ $failure->{st} ]{query}{sql} if defined $failure->{st};
 	$failure->{steps} = [ @steps[ 0 .. $failure->{step} ] ];
@@ -224,7 +235,6 @@ sub shrink
 	my $schema = "w$failure->{seed}";
 	my $same = sub {
 		my (@try) = @_;
-		$self->_psql("ROLLBACK;\nDROP SCHEMA IF EXISTS $schema CASCADE;\n");
 		my $f = $self->judge($self->execute(@try), @try);
 		return unless $f && $f->{what} eq $failure->{what} && ($f->{st} // -1) == ($failure->{st} // -1);
 		$failure->{detail} = $f->{detail};

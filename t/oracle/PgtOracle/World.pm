@@ -43,7 +43,7 @@ sub _build
 	my $rnd = $self->{rnd};
 
 	$self->{unit} = 0;
-	$self->_step(ddl => [ "CREATE SCHEMA $self->{name}", "SET search_path = $self->{name}, public",
+	$self->_step(ddl => [ "DROP SCHEMA IF EXISTS $self->{name} CASCADE", "CREATE SCHEMA $self->{name}", "SET search_path = $self->{name}, public",
 			"SET client_min_messages = warning", "SET statement_timeout = '30s'",
 			'\set ON_ERROR_ROLLBACK ' . $rnd->pick(qw(on off)) ],
 		fixed => 1);
@@ -123,7 +123,7 @@ sub _check
 	{
 		# the plain query with the exact sums over floats put in
 		push @sql, "SELECT value AS fq FROM pgtrickle.explain_st(" . PgtOracle::Types::quote_literal($st->{name})
-		  . ") WHERE property = 'full_query' \\gset";
+		  . ") WHERE property IN ('full_query', 'full query') \\gset";
 		$plain = ':fq';
 	}
 	if (grep { $_->{amb} } @{ $q->{cols} })
