@@ -43,7 +43,8 @@ sub _of
 	return grep { $test->($T{ $_->{type} }, $_) } @$scope;
 }
 
-sub _lit { my ($self, $type) = @_; return PgtOracle::Types::literal($self->{rnd}, $type, 0); }
+# never a sub-select: that would be another shape of query
+sub _lit { my ($self, $type) = @_; return PgtOracle::Types::literal($self->{rnd}, $type, 0, 1); }
 
 sub _same
 {
@@ -152,6 +153,7 @@ sub _relation
 	my $rel = @ctes && $rnd->chance(60) ? $rnd->pick(@ctes) : $rnd->pick(@{ $self->{relations} });
 	my $only = $rel->{only} && $rnd->chance(15) ? 'ONLY ' : '';
 	$state->{full} = 1 if $only;
+	$state->{full} = 1 if $rel->{full};
 	return { sql => "$only$rel->{name} $alias", alias => $alias, cols => $rel->{cols} };
 }
 
@@ -452,7 +454,7 @@ sub _nested
 	return $self->select(2) unless @keys;
 	my $k = $rnd->pick(@keys);
 	my ($a, $b) = ($self->_alias, $self->_alias);
-	my $state = {};
+	my $state = { full => $rel->{full} };
 	my $agg = $self->_filtered([ _scope({ alias => $a, cols => $rel->{cols} }) ], $state);
 	my $other = $rnd->pick(@{ $self->{relations} });
 	my @match = grep { $T{ $_->{type} }{kind} eq 'int' } @{ $other->{cols} };
@@ -463,7 +465,7 @@ sub _nested
 	my ($targets, $cols) = $self->_named(@exprs, $scope[-1]);
 	my $sql = "SELECT $targets FROM $other->{name} $b JOIN (SELECT $a.$k->{name} AS nk, $agg->{sql} AS total FROM $rel->{name} $a"
 	  . " GROUP BY $a.$k->{name}) n ON n.nk = $b.$m->{name}";
-	return { sql => $sql, cols => $cols, float => $state->{float} };
+	return { sql => $sql, cols => $cols, float => $state->{float}, full => $state->{full} || $other->{full} };
 }
 
 sub _with

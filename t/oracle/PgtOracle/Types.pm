@@ -109,13 +109,13 @@ sub quote_literal
 # a literal of the type, sometimes NULL, sometimes long
 sub literal
 {
-	my ($rnd, $type, $null_percent) = @_;
+	my ($rnd, $type, $null_percent, $constant) = @_;
 	my $t = $T{$type} or die "unknown type $type";
 	return "NULL::$type" if $rnd->chance($null_percent // 15);
 	if ($t->{long} && $rnd->chance(6))
 	{
 		my $n = $rnd->between(1, 3);
-		return $rnd->chance(50)
+		return $constant || $rnd->chance(50)
 		  ? "repeat('long$n ', 3000)"
 		  : "(SELECT string_agg(md5((i * $n)::text), '') FROM generate_series(1, 200) i)";
 	}

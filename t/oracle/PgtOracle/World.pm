@@ -73,7 +73,7 @@ sub _views
 		next if $q->{big} || $q->{float};
 		$self->{unit}++;
 		$self->_step(probe => [ "CREATE VIEW v$i" . ($rnd->chance(15) ? ' WITH (security_barrier)' : '') . " AS $q->{sql}" ], view => 1);
-		$self->{query}->add_relation("v$i", $q->{cols});
+		$self->{query}->add_relation("v$i", $q->{cols}, full => $q->{full});
 	}
 	return;
 }
