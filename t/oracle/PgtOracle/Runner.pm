@@ -66,10 +66,17 @@ BEGIN
       t.relname || ' only in the fresh: ', other, public.pgto_state_columns(other), t.rel, public.pgto_state_columns(t.rel));
   END LOOP;
 END $$;
+-- the columns that depend on the rows alone: hash, counts, states that are no
+-- lists, and what was emitted unless equal values may differ in image
 CREATE OR REPLACE FUNCTION public.pgto_state_columns(tab regclass) RETURNS text LANGUAGE sql AS $$
   SELECT 'ROW(' || string_agg(format('s.%I', attname), ', ' ORDER BY attnum) || ')'
-    FROM pg_attribute WHERE attrelid = tab AND attnum > 0 AND NOT attisdropped
-     AND attname IN ('pgt_count', 'n', 'count') $$;
+    FROM pg_attribute a
+   WHERE attrelid = tab AND attnum > 0 AND NOT attisdropped
+     AND (attname IN ('pgt_hash', 'n') OR attname ~ '^c[0-9]+$'
+          OR attname ~ '^s[0-9]+$' AND atttypid <> 'bytea'::regtype
+          OR attname ~ '^[ko][0-9]+$'
+             AND atttypid NOT IN ('numeric'::regtype, 'float8'::regtype, 'float4'::regtype, 'interval'::regtype, 'jsonb'::regtype)
+             AND NOT EXISTS (SELECT 1 FROM pg_attribute i WHERE i.attrelid = tab AND i.attname = 'images')) $$;
 SQL
 	my ($icu) = $self->_psql("SELECT count(*) > 0 FROM pg_collation WHERE collname = 'en-x-icu';\nSELECT 'x';\n");
 	$self->{icu} = ($icu // '') =~ /^t/;
