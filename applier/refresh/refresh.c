@@ -448,7 +448,11 @@ refresh_guarded(Refresh *r, PgtRefreshResult *result)
 static void
 load(Refresh *r, int64 pgt_id, PgtRefreshMode mode)
 {
-	r->st = pgt_stream_table_get(pgt_id, false);
+	r->st = pgt_stream_table_get(pgt_id, true);
+	if (r->st == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the stream table was dropped while its refresh waited")));
 	refuse_source_states(r->st);
 	r->progress = pgt_progress_get(pgt_id);
 	r->dependencies = pgt_dependency_of(pgt_id);
