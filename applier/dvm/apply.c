@@ -67,7 +67,7 @@ consolidate(Application *a, Tuplestorestate *delta, bool bounded, int64 *rows)
 	*rows = 0;
 	tuplestore_select_read_pointer(delta, 0);
 	tuplestore_rescan(delta);
-	while (!full && tuplestore_gettupleslot(delta, true, false, slot))
+	while (!full && pgt_next_row(delta, slot))
 	{
 		int64		weight;
 		MinimalTuple image = delta_image(a, slot, &weight);
@@ -143,7 +143,7 @@ split(Application *a, Tuplestorestate *delta, Tuplestorestate **parts,
 
 	tuplestore_select_read_pointer(delta, 0);
 	tuplestore_rescan(delta);
-	while (tuplestore_gettupleslot(delta, true, false, slot))
+	while (pgt_next_row(delta, slot))
 	{
 		int64		weight;
 		MinimalTuple image = delta_image(a, slot, &weight);
@@ -164,7 +164,7 @@ write_waiting(Application *a)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(a->deltadesc,
 													&TTSOpsMinimalTuple);
 
-	while (tuplestore_gettupleslot(a->inserts, true, false, slot))
+	while (pgt_next_row(a->inserts, slot))
 	{
 		int64		weight;
 		MinimalTuple image = delta_image(a, slot, &weight);

@@ -66,7 +66,7 @@ count_wanted(Difference *d, Tuplestorestate *rows_wanted, bool bounded,
 	*rows = 0;
 	tuplestore_select_read_pointer(rows_wanted, 0);
 	tuplestore_rescan(rows_wanted);
-	while (!full && tuplestore_gettupleslot(rows_wanted, true, false, slot))
+	while (!full && pgt_next_row(rows_wanted, slot))
 	{
 		MinimalTuple image = wanted_image(d, slot);
 		bool		added;
@@ -254,7 +254,7 @@ split_wanted(Difference *d, Parts *parts, Tuplestorestate *rows)
 
 	tuplestore_select_read_pointer(rows, 0);
 	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
+	while (pgt_next_row(rows, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttupleslot(parts->wanted[part_of(d, parts,
@@ -300,7 +300,7 @@ cancel_part(Difference *d, PgtRowBag *bag, Tuplestorestate *stored)
 													&TTSOpsMinimalTuple);
 	MemoryContext old = MemoryContextSwitchTo(d->target->scratch);
 
-	while (tuplestore_gettupleslot(stored, true, false, slot))
+	while (pgt_next_row(stored, slot))
 	{
 		MinimalTuple image = wanted_image(d, slot);
 
@@ -320,7 +320,7 @@ insert_rows(Difference *d, Tuplestorestate *rows)
 
 	tuplestore_select_read_pointer(rows, 0);
 	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
+	while (pgt_next_row(rows, slot))
 	{
 		MinimalTuple image = wanted_image(d, slot);
 

@@ -17,6 +17,16 @@
 #include "applier/dvm/image.h"
 #include "decoder/compat.h"
 
+bool
+pgt_next_row(Tuplestorestate *store, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(slot->tts_mcxt);
+	bool		found = tuplestore_gettupleslot(store, true, false, slot);
+
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
 /* A row or a domain over one. */
 bool
 pgt_type_holds_rows(Oid type)

@@ -13,6 +13,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
+#include "utils/tuplestore.h"
 
 typedef struct PgtImager
 {
@@ -22,6 +23,10 @@ typedef struct PgtImager
 	bool		any_varlena;
 	Datum	   *values;			/* work space of form */
 } PgtImager;
+
+/* The store's next row into slot, which keeps it until the one after,
+ * whatever is reset meanwhile. */
+extern bool pgt_next_row(Tuplestorestate *store, TupleTableSlot *slot);
 
 extern PgtImager *pgt_imager_make(TupleDesc desc, int natts);
 extern MinimalTuple pgt_image_form(PgtImager *imager, const Datum *values,

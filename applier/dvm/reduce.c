@@ -152,7 +152,7 @@ read_pass(PgtReduction *r, Tuplestorestate *input, bool removals, bool bounded,
 
 	tuplestore_select_read_pointer(input, 0);
 	tuplestore_rescan(input);
-	while (!full && tuplestore_gettupleslot(input, true, false, slot))
+	while (!full && pgt_next_row(input, slot))
 	{
 		int64		weight;
 
@@ -189,7 +189,7 @@ split(PgtReduction *r, Tuplestorestate *input, Tuplestorestate **parts,
 
 	tuplestore_select_read_pointer(input, 0);
 	tuplestore_rescan(input);
-	while (tuplestore_gettupleslot(input, true, false, slot))
+	while (pgt_next_row(input, slot))
 	{
 		uint64		hash;
 

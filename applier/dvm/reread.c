@@ -74,7 +74,7 @@ read_rows(PgtReduction *r, Tuplestorestate *rows, TupleDesc desc,
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	MemoryContext old = MemoryContextSwitchTo(r->agg.scratch);
 
-	while (tuplestore_gettupleslot(rows, true, false, slot))
+	while (pgt_next_row(rows, slot))
 	{
 		PgtGroup   *group;
 
