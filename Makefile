@@ -45,6 +45,7 @@ REGRESS = \
 	dvm_views \
 	dvm_expressions \
 	dvm_refusals \
+	dvm_operators \
 	dvm_plans \
 	dvm_sources \
 	schedule_parse

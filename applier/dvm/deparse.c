@@ -7,6 +7,7 @@
  * schema.  The text of a defining query is therefore analysed again and what
  * it refers to outside of pg_catalog is compared with the original: the same
  * functions, operators and aggregates, as often, and the same result types.
+ * Where they differ the query is spelled out (spell.c) and tried once more.
  *
  * The setting is put back on return; on ERROR the transaction does it.
  */
@@ -100,19 +101,31 @@ same_result(const Query *a, const Query *b)
 	return true;
 }
 
+/* Text of a query, or NULL where the text would mean something else.  The
+ * search path is pinned. */
+static char *
+faithful_text(const Query *query)
+{
+	char	   *text = pg_get_querydef(copyObject(unconstify(Query *, query)), false);
+	Query	   *again = pgt_query_parse(text);
+
+	return same_references(query, again) && same_result(query, again) ? text : NULL;
+}
+
 char *
 pgt_query_deparse(const Query *query)
 {
 	int			level = pin_search_path();
-	char	   *text = pg_get_querydef(copyObject(unconstify(Query *, query)), false);
-	Query	   *again = pgt_query_parse(text);
+	char	   *text = faithful_text(query);
 
+	if (text == NULL)
+		text = faithful_text(pgt_spell_operators(query));
 	AtEOXact_GUC(true, level);
-	if (!same_references(query, again) || !same_result(query, again))
+	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the query cannot be written with qualified names"),
-				 errdetail("It uses an operator outside of pg_catalog where SQL cannot name its schema: in JOIN USING, NATURAL JOIN, IN, IS DISTINCT FROM, NULLIF, CASE, GROUP BY or DISTINCT."),
+				 errdetail("It uses an operator outside of pg_catalog where SQL cannot name its schema, such as a comparison of rows or an outer join with USING."),
 				 errhint("Write the comparison as a OPERATOR(schema.=) b, or cast the operands to a type of pg_catalog.")));
 	return text;
 }

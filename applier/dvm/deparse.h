@@ -11,4 +11,7 @@
  * For display: not meant to be run. */
 extern char *pgt_deparse_for_display(const Query *query);
 
+/* spell.c: a copy in which every operator has a place for its schema. */
+extern Query *pgt_spell_operators(const Query *query);
+
 #endif							/* PGT_DEPARSE_H */
