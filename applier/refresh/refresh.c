@@ -358,7 +358,10 @@ get_program(Refresh *r)
 		return;
 	}
 	r->from_elsewhere = is_from_elsewhere(r->st);
+	/* a worker has no snapshot yet, and the DDL on state tables wants one */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	r->program = pgt_refresh_reinitialise(r->st);
+	PopActiveSnapshot();
 	r->dependencies = pgt_dependency_of(r->st->pgt_id);
 	pgt_lock_relations(r->st->relid, r->dependencies);
 }

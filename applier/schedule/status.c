@@ -255,6 +255,16 @@ members_of(const char *name)
 										   TYPALIGN_INT));
 }
 
+/* What the refresh did, or what becomes of it; error messages are for those
+ * who may read the history. */
+static const char *
+outcome_of(const PgtJob *job)
+{
+	if (job->end == PGT_JOB_OK)
+		return job->action;
+	return job->retry ? "RETRY" : "GIVEN_UP";
+}
+
 static void
 put_job(ReturnSetInfo *rsinfo, const ShownJob *shown)
 {
@@ -277,8 +287,8 @@ put_job(ReturnSetInfo *rsinfo, const ShownJob *shown)
 	values[9] = time_or_null(job->finished_at, &nulls[9]);
 	values[10] = Float8GetDatum((job->finished_at - job->started_at) / 1000.0);
 	nulls[10] = !ended || job->started_at == 0;
-	values[11] = CStringGetTextDatum(job->action);
-	nulls[11] = !ended || job->action[0] == '\0';
+	values[11] = CStringGetTextDatum(outcome_of(job));
+	nulls[11] = !ended;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

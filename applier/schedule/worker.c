@@ -61,7 +61,7 @@ store_result(PgtJob *job, bool ok, bool retry, const PgtRefreshResult *result,
 	job->changes_consumed = result->changes_consumed;
 	job->duration_ms = result->duration_ms;
 	copy_clipped(job->action, PGT_JOB_ACTION,
-				 result->action != NULL ? result->action : "");
+				 ok && result->action != NULL ? result->action : "");
 	copy_clipped(job->message, PGT_JOB_MESSAGE, message != NULL ? message : "");
 	job->finished_at = GetCurrentTimestamp();
 }
