@@ -25,7 +25,7 @@ tps() {	# script, clients
 
 write_single() {
 	local kind clients round plain tracked
-	printf '\n%-10s %8s %12s %12s %8s %14s\n' statement clients 'none tps' 'trigger tps' ratio 'us per row'
+	printf '\n%-10s %8s %12s %12s %8s %14s\n' statement clients 'none tps' 'trigger tps' ratio 'us latency'
 	for kind in insert update; do
 		for clients in 1 8 32; do
 			: >singles
