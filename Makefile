@@ -22,6 +22,7 @@ REGRESS = \
 	monitor_history \
 	monitor_sources \
 	exact_float \
+	exact_float_refresh \
 	wire \
 	decoder_changes \
 	capture_statement \
