@@ -7,11 +7,11 @@
 # made in paired rounds: what is compared alternates within a round, and the
 # figures are medians over rounds, as a client sees them.
 #
-#   BENCH_SCALE   short (about three minutes) or full              (short)
+#   BENCH_SCALE   short (two or three minutes) or full              (short)
 #   BENCH_PARTS   which parts, of: write refresh noop burst freshness  (all)
 #   BENCH_BASES   base sizes of the refresh part   (short: 100000; full: 10000 100000 1000000)
 #   BENCH_DELTAS  delta sizes                      (1 10 100 1000 10000 100000)
-#   BENCH_ROUNDS  rounds of each measurement       (short: 3; full: 9)
+#   BENCH_ROUNDS  rounds of each measurement       (short: 3; full: 5)
 #   BENCH_SYNC    synchronous_commit of the server (off)
 #   BENCH_INSTALL=0  measure what is installed already
 set -euo pipefail
@@ -27,7 +27,7 @@ unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS
 scale=${BENCH_SCALE:-short}
 case $scale in
 	short) rounds=3 bases=100000 write_seconds=2 probes=200 ;;
-	full) rounds=9 bases="10000 100000 1000000" write_seconds=5 probes=1000 ;;
+	full) rounds=5 bases="10000 100000 1000000" write_seconds=3 probes=1000 ;;
 	*) die "BENCH_SCALE is short or full, not $scale" ;;
 esac
 rounds=${BENCH_ROUNDS:-$rounds} bases=${BENCH_BASES:-$bases}
