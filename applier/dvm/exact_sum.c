@@ -233,6 +233,9 @@ copy_magnitude(const PgtExactSum *sum, uint64 *out, int *low, bool *negative)
 	uint64		carry = 1;
 
 	*negative = sign_limb(sum) != 0;
+	*low = 0;
+	if (n == 0)
+		return 0;
 	while (first < n && sum->limbs[first] == 0)
 		first++;
 	n -= first;
