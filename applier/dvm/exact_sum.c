@@ -234,10 +234,10 @@ copy_magnitude(const PgtExactSum *sum, uint64 *out, int *low, bool *negative)
 
 	*negative = sign_limb(sum) != 0;
 	*low = 0;
-	if (n == 0)
-		return 0;
 	while (first < n && sum->limbs[first] == 0)
 		first++;
+	if (first >= n)
+		return 0;
 	n -= first;
 	*low = sum->low + first;
 	memcpy(out, sum->limbs + first, n * sizeof(uint64));
