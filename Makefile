@@ -47,6 +47,7 @@ REGRESS = \
 	dvm_expressions \
 	dvm_refusals \
 	dvm_operators \
+	dvm_versions \
 	dvm_plans \
 	dvm_sources \
 	schedule_parse

@@ -214,6 +214,28 @@ pgt_rte_group_exprs(const RangeTblEntry *rte)
 #endif
 }
 
+/* 16 added SQL/JSON constructors: the aggregate inside of JSON_ARRAYAGG or
+ * JSON_OBJECTAGG, and what its result goes through (or NULL) */
+static inline bool
+pgt_json_aggregate(Node *node, Expr **func, Expr **coercion)
+{
+#if PG_VERSION_NUM >= 160000
+	JsonConstructorExpr *json = (JsonConstructorExpr *) node;
+
+	if (!IsA(node, JsonConstructorExpr) ||
+		(json->type != JSCTOR_JSON_OBJECTAGG && json->type != JSCTOR_JSON_ARRAYAGG))
+		return false;
+	*func = json->func;
+	*coercion = json->coercion;
+	return true;
+#else
+	(void) node;
+	(void) func;
+	(void) coercion;
+	return false;
+#endif
+}
+
 /* 18: virtual generated columns of a relation become their expressions */
 static inline Query *
 pgt_expand_virtual_columns(Query *query, Relation rel, int rtindex)

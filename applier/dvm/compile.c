@@ -814,14 +814,34 @@ compile_reduce(Compiler *c, LevelInputs *in, GroupLevel *g)
 	return reduce;
 }
 
+Node *
+pgt_replace_case_test(Node *node, Node *operand)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CaseTestExpr))
+		return copyObject(operand);
+	return expression_tree_mutator(node, pgt_replace_case_test, operand);
+}
+
 /* Keys and aggregates -> columns of the REDUCE. */
 static Node *
 to_reduce_mutator(Node *node, GroupLevel *g)
 {
 	int			number;
+	Expr	   *func;
+	Expr	   *coercion;
 
 	if (node == NULL)
 		return NULL;
+	if (pgt_json_aggregate(node, &func, &coercion))
+	{
+		/* JSON_ARRAYAGG and the like: around an aggregate only a coercion */
+		Node	   *result = to_reduce_mutator((Node *) func, g);
+
+		return coercion == NULL ? result :
+			pgt_replace_case_test((Node *) coercion, result);
+	}
 	number = list_position(g->keys, node);
 	if (number > 0)
 		return (Node *) column_var(1, number, node);

@@ -62,6 +62,9 @@ extern Query *pgt_compile_normalise(const Query *expanded);
 extern void pgt_compile_flatten_from(const Query *query, List **rtindexes,
 									 List **quals);
 
+/* A copy of node with "operand" in place of every CaseTestExpr. */
+extern Node *pgt_replace_case_test(Node *node, Node *operand);
+
 /* Descriptor of a row of these expressions; names may be NULL. */
 extern TupleDesc pgt_exprs_desc(List *exprs, List *names);
 /* desc plus the weight column */

@@ -90,17 +90,6 @@ spell_nullif(OpExpr *nullif)
 	return (Node *) cond;
 }
 
-/* The operand of a simple CASE in place of its stand-in. */
-static Node *
-case_test_mutator(Node *node, Node *operand)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, CaseTestExpr))
-		return copyObject(operand);
-	return expression_tree_mutator(node, case_test_mutator, operand);
-}
-
 static Node *
 spell_case(CaseExpr *simple)
 {
@@ -111,8 +100,8 @@ spell_case(CaseExpr *simple)
 	{
 		CaseWhen   *when = lfirst_node(CaseWhen, lc);
 
-		when->expr = (Expr *) case_test_mutator((Node *) when->expr,
-												(Node *) simple->arg);
+		when->expr = (Expr *) pgt_replace_case_test((Node *) when->expr,
+													(Node *) simple->arg);
 	}
 	simple->arg = NULL;
 	return (Node *) simple;
