@@ -153,6 +153,15 @@ INSERT INTO src VALUES (60, 'published');
 UPDATE src SET v = 'published!' WHERE id = 60;
 SELECT follows('capt_st');
 DROP PUBLICATION capt_all;
+-- buffers are nothing to logical decoding
+SET synchronous_commit = on;
+SELECT 1 FROM pg_create_logical_replication_slot('capt', 'pg_trickle_decoder');
+INSERT INTO src VALUES (61, 'decoded');
+SELECT change_batch_lines(data)
+  FROM pg_logical_slot_get_binary_changes('capt', NULL, NULL, 'sources',
+           (SELECT string_agg(oid::text, ',') FROM pg_class
+             WHERE oid = 'src'::regclass OR relname ~ ('^changes_' || 'src'::regclass::oid || '_.$')));
+SELECT 1 FROM pg_drop_replication_slot('capt');
 -- many subtransactions
 DO $$
 BEGIN

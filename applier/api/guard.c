@@ -264,6 +264,12 @@ after_database_command(const Node *stmt)
 				pgt_capture_touched_hook != NULL)
 				pgt_capture_touched_hook(MyDatabaseId, InvalidOid);
 			break;
+		case T_CreateSubscriptionStmt:
+		case T_AlterSubscriptionStmt:
+			/* an apply worker fires other triggers than sessions do */
+			if (pgt_extension_installed())
+				pgt_capture_repair_all();
+			break;
 		default:
 			break;
 	}

@@ -49,6 +49,8 @@ pgt_guard_watches(const Node *stmt)
 		case T_CreatedbStmt:
 		case T_DropdbStmt:
 		case T_AlterDatabaseStmt:
+		case T_CreateSubscriptionStmt:
+		case T_AlterSubscriptionStmt:
 			return true;
 		default:
 			return false;

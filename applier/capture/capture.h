@@ -34,6 +34,9 @@ extern void pgt_capture_stop_if_unused(Oid relid);
 /* New leaves, children or sub-partitions: put triggers where they are missing. */
 extern void pgt_capture_repair(Oid relid);
 
+/* The same for every source: subscriptions may write to others than before. */
+extern void pgt_capture_repair_all(void);
+
 typedef struct PgtBufferRead
 {
 	int64		changes;		/* tuples put into the tuplestore */

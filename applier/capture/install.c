@@ -446,18 +446,24 @@ pgt_capture_start(Oid relid, const AttrNumber *columns, int ncolumns,
 		sync_tree(tree);
 }
 
+/*
+ * Somebody may be about to read the source whose dependency we cannot see yet:
+ * he holds a lock on it, so what was found is looked at again under ours.
+ */
 void
 pgt_capture_stop_if_unused(Oid relid)
 {
-	PgtSource  *source = pgt_source_get(relid, true);
 	List	   *tree = NIL;
 
-	if (source == NULL || pgt_dependency_readers(relid) != NIL)
+	if (pgt_source_get(relid, true) == NULL ||
+		pgt_dependency_readers(relid) != NIL)
 		return;
 	if (get_rel_name(relid) != NULL)
-		tree = lock_tree(relid, strcmp(source->capture_form, "none") == 0 ?
-						 ShareRowExclusiveLock : AccessExclusiveLock);
+		tree = lock_tree(relid, AccessExclusiveLock);
 	lock_source_row(relid);
+	if (pgt_source_get(relid, true) == NULL ||
+		pgt_dependency_readers(relid) != NIL)
+		return;
 	pgt_source_delete(relid);
 	CommandCounterIncrement();
 	sync_tree(tree);
@@ -492,4 +498,13 @@ pgt_capture_repair(Oid relid)
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 		sync_triggers(lfirst_oid(lc));
 	}
+}
+
+void
+pgt_capture_repair_all(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, pgt_source_all())
+		pgt_capture_repair(((PgtSource *) lfirst(lc))->relid);
 }
