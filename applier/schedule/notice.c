@@ -19,6 +19,7 @@
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/timestamp.h"
 
 #include "applier/schedule/schedule.h"
@@ -126,20 +127,20 @@ pgt_notice_init(void)
 
 /* ---- leaving a database ---- */
 
-/* Under the exclusive lock.  When the table is full the database is evicted
- * without a hold: the launcher may be quick enough to come back. */
-static void
-set_hold(Oid dboid)
+/* Under the exclusive lock.  When the table is full there is no hold: a
+ * launcher or scheduler that is quick comes into the way, nothing worse. */
+static bool
+set_hold(PgtHold *holds, Oid dboid)
 {
 	for (int i = 0; i < PGT_HOLDS; i++)
 	{
-		if (pgt_shared->holds[i].pid != 0)
+		if (holds[i].pid != 0)
 			continue;
-		pgt_shared->holds[i].dboid = dboid;
-		pgt_shared->holds[i].pid = MyProcPid;
-		holding = true;
-		return;
+		holds[i].dboid = dboid;
+		holds[i].pid = MyProcPid;
+		return true;
 	}
+	return false;
 }
 
 /* Under the lock: pids of slots are cleared under it before a process ends,
@@ -192,7 +193,7 @@ pgt_schedule_evict_database(Oid dboid)
 	if (pgt_shared == NULL || !OidIsValid(dboid))
 		return;
 	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
-	set_hold(dboid);
+	holding |= set_hold(pgt_shared->holds, dboid);
 	LWLockRelease(pgt_shared->lock);
 
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PGT_EVICT_MS);
@@ -201,6 +202,51 @@ pgt_schedule_evict_database(Oid dboid)
 		ConditionVariableTimedSleep(&pgt_shared->gone, 1000L,
 									pgt_wait_event("PgTrickleEvict"));
 	ConditionVariableCancelSleep();
+}
+
+/* ---- restoring a dump ---- */
+
+bool
+pgt_notice_is_loading(Oid dboid)
+{
+	bool		loading = false;
+
+	LWLockAcquire(pgt_shared->lock, LW_SHARED);
+	for (int i = 0; i < PGT_HOLDS && !loading; i++)
+		loading = pgt_shared->loaders[i].pid != 0 &&
+			pgt_shared->loaders[i].dboid == dboid;
+	LWLockRelease(pgt_shared->lock);
+	return loading;
+}
+
+static void
+end_loading(int code, Datum arg)
+{
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < PGT_HOLDS; i++)
+		if (pgt_shared->loaders[i].pid == MyProcPid)
+			pgt_shared->loaders[i].pid = 0;
+	LWLockRelease(pgt_shared->lock);
+	deliver_catalog_notice();
+}
+
+/*
+ * The dump's other parts, indexes of the stream tables among them, come after
+ * the definitions: nothing is built before the session that restores them has
+ * ended, or it would find things in its way.
+ */
+static void
+begin_loading(void)
+{
+	static bool loading = false;
+
+	if (loading || pgt_shared == NULL)
+		return;
+	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
+	loading = set_hold(pgt_shared->loaders, MyDatabaseId);
+	LWLockRelease(pgt_shared->lock);
+	if (loading)
+		before_shmem_exit(end_loading, (Datum) 0);
 }
 
 /* ---- SQL ---- */
@@ -215,7 +261,8 @@ pgt_schedule_wake(PG_FUNCTION_ARGS)
 }
 
 /* Statement trigger on pgt_definitions: rows that arrive by COPY, as a
- * restored dump's do, have no state yet and are built by the scheduler. */
+ * restored dump's do, have no state yet; the scheduler makes it when the
+ * session has ended. */
 Datum
 pgt_schedule_definitions_changed(PG_FUNCTION_ARGS)
 {
@@ -224,6 +271,7 @@ pgt_schedule_definitions_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by a trigger",
 						"pgt_schedule_definitions_changed")));
+	begin_loading();
 	pgt_schedule_notice_at_commit();
 	PG_RETURN_POINTER(NULL);
 }

@@ -284,6 +284,8 @@ restore_stateless(void)
 	int64	   *ids;
 	int			count = 0;
 
+	if (pgt_notice_is_loading(MyDatabaseId))
+		return;					/* we are told when it has ended */
 	begin_transaction();
 	check_extension();
 	unrestored = pgt_stream_table_unrestored();

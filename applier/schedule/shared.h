@@ -133,7 +133,7 @@ typedef struct PgtFinishedJob
 	PgtJob		job;
 } PgtFinishedJob;
 
-/* A database whose scheduler is not to be started while a backend works. */
+/* What must not be done in a database while a backend works there. */
 typedef struct PgtHold
 {
 	Oid			dboid;
@@ -155,7 +155,8 @@ typedef struct PgtShared
 	int			launcher_pid;
 	TimestampTz starved_since;	/* no worker slot for a scheduler; 0: fine */
 	int64		last_job_id;
-	PgtHold		holds[PGT_HOLDS];
+	PgtHold		holds[PGT_HOLDS];	/* no scheduler is started */
+	PgtHold		loaders[PGT_HOLDS]; /* a dump is being restored: nothing is built */
 	int			next_finished;
 	PgtFinishedJob finished[PGT_JOBS_KEPT];
 
@@ -187,6 +188,9 @@ extern void pgt_shared_touched(Oid dboid, Oid relid);
 /* Ask the launcher to look whether a database has the extension now
  * (InvalidOid: which databases there are). */
 extern void pgt_shared_probe(Oid dboid);
+
+/* Has somebody who filled pgt_definitions by SQL not yet disconnected? */
+extern bool pgt_notice_is_loading(Oid dboid);
 
 /* Common to the three kinds of process. */
 extern void pgt_process_signals(void);
