@@ -53,7 +53,6 @@ typedef struct Compiler
 /* One level's FROM while its block is made. */
 typedef struct LevelInputs
 {
-	const Query *query;
 	List	   *ops;			/* of PgtOp* */
 	List	   *fences;			/* of int: security barrier? */
 	int		   *number;			/* range table index -> input number, from 1 */
@@ -116,112 +115,6 @@ finish_op(Compiler *c, PgtOp *op, PgtOpKind kind, List *inputs,
 	op->id = list_length(c->ops);
 }
 
-/* ---- normalising ---- */
-
-static CommonTableExpr *
-find_cte(List *levels, const RangeTblEntry *rte)
-{
-	Query	   *owner = list_nth(levels, rte->ctelevelsup);
-	ListCell   *lc;
-
-	foreach(lc, owner->cteList)
-	{
-		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
-
-		if (strcmp(cte->ctename, rte->ctename) == 0)
-			return cte;
-	}
-	elog(ERROR, "could not find CTE \"%s\"", rte->ctename);
-	return NULL;
-}
-
-/* A reference to a CTE becomes a subquery: its own copy, moved to its level. */
-static void
-inline_cte(RangeTblEntry *rte, List *levels)
-{
-	CommonTableExpr *cte = find_cte(levels, rte);
-	Query	   *query = (Query *) copyObject(cte->ctequery);
-
-	if (rte->ctelevelsup > 0)
-		IncrementVarSublevelsUp((Node *) query, rte->ctelevelsup, 1);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = query;
-	rte->security_barrier = false;
-	rte->ctename = NULL;
-	rte->ctelevelsup = 0;
-	rte->coltypes = NIL;
-	rte->coltypmods = NIL;
-	rte->colcollations = NIL;
-}
-
-static void
-normalise_level(Query *query, List *outer)
-{
-	List	   *levels = lcons(query, list_copy(outer));	/* lcons changes its list */
-	ListCell   *lc;
-
-	foreach(lc, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-
-		if (rte->rtekind == RTE_CTE)
-			inline_cte(rte, levels);
-		if (rte->rtekind == RTE_SUBQUERY)
-			normalise_level(rte->subquery, levels);
-	}
-	query->cteList = NIL;
-
-	pgt_flatten_grouping(query);
-	query->targetList = (List *)
-		pgt_flatten_join_aliases(query, (Node *) query->targetList);
-	query->havingQual = pgt_flatten_join_aliases(query, query->havingQual);
-	query->jointree = (FromExpr *)
-		pgt_flatten_join_aliases(query, (Node *) query->jointree);
-}
-
-Query *
-pgt_compile_normalise(const Query *expanded)
-{
-	Query	   *query = copyObject(unconstify(Query *, expanded));
-
-	normalise_level(query, NIL);
-	return query;
-}
-
-static void
-flatten_from_node(Node *node, List **rtindexes, List **quals)
-{
-	if (IsA(node, RangeTblRef))
-		*rtindexes = lappend_int(*rtindexes, ((RangeTblRef *) node)->rtindex);
-	else if (IsA(node, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) node;
-
-		if (join->jointype != JOIN_INNER)
-			elog(ERROR, "unexpected join type %d", (int) join->jointype);
-		flatten_from_node(join->larg, rtindexes, quals);
-		flatten_from_node(join->rarg, rtindexes, quals);
-		*quals = list_concat(*quals, make_ands_implicit((Expr *) join->quals));
-	}
-	else
-	{
-		FromExpr   *from = castNode(FromExpr, node);
-		ListCell   *lc;
-
-		foreach(lc, from->fromlist)
-			flatten_from_node(lfirst(lc), rtindexes, quals);
-		*quals = list_concat(*quals, make_ands_implicit((Expr *) from->quals));
-	}
-}
-
-void
-pgt_compile_flatten_from(const Query *query, List **rtindexes, List **quals)
-{
-	*rtindexes = NIL;
-	*quals = NIL;
-	flatten_from_node((Node *) query->jointree, rtindexes, quals);
-}
-
 /* ---- which columns of which relation ---- */
 
 static PgtSourceColumns *
@@ -271,8 +164,7 @@ collect_expr_columns(Compiler *c, const Query *query, Node *expr)
 	}
 }
 
-static void
-collect_rte_columns(Compiler *c, const Query *query, int rtindex);
+static void collect_rte_columns(Compiler *c, const Query *query, int rtindex);
 
 static void
 collect_columns(Compiler *c, const Query *query)
@@ -410,7 +302,6 @@ compile_from(Compiler *c, const Query *query)
 	List	   *quals;
 	ListCell   *lc;
 
-	in->query = query;
 	in->number = palloc0(sizeof(int) * (list_length(query->rtable) + 1));
 	pgt_compile_flatten_from(query, &rtindexes, &quals);
 	foreach(lc, rtindexes)
@@ -480,7 +371,7 @@ make_block(Compiler *c, List *inputs, List *fences, List *quals, List *exprs,
 	return block;
 }
 
-/* A block over "in", or the one input itself where it would change nothing. */
+/* A block over all inputs of a level. */
 static PgtOp *
 block_over(Compiler *c, LevelInputs *in, List *exprs, List *names)
 {
@@ -529,12 +420,10 @@ compile_select(Compiler *c, const Query *query)
 /* A grouped level being taken apart. */
 typedef struct GroupLevel
 {
-	const Query *query;
 	List	   *keys;			/* of Node*, in the level's terms */
 	List	   *key_clauses;	/* of SortGroupClause* */
 	List	   *aggrefs;		/* of Aggref*, in the level's terms */
 	List	   *columns;		/* of Node*: of the block below, level's terms */
-	int			nextra;			/* keys added for functionally dependent columns */
 } GroupLevel;
 
 static int
@@ -602,7 +491,6 @@ find_group_parts_walker(Node *node, GroupLevel *g)
 		g->keys = lappend(g->keys, node);
 		g->key_clauses = lappend(g->key_clauses,
 								 default_group_clause(((Var *) node)->vartype));
-		g->nextra++;
 		return false;
 	}
 	return expression_tree_walker(node, find_group_parts_walker, g);
@@ -649,7 +537,6 @@ take_group_apart(const Query *query)
 	GroupLevel *g = palloc0(sizeof(GroupLevel));
 	ListCell   *lc;
 
-	g->query = query;
 	foreach(lc, query->groupClause)
 	{
 		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);

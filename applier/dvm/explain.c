@@ -74,51 +74,65 @@ relation_name(Oid relid)
 
 /* ---- plans ---- */
 
+/* Descriptor of a named tuplestore, from its range table entry. */
+static TupleDesc
+store_desc(const RangeTblEntry *rte)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(list_length(rte->coltypes));
+	int			i = 0;
+	ListCell   *type;
+	ListCell   *typmod;
+	ListCell   *collation;
+
+	forthree(type, rte->coltypes, typmod, rte->coltypmods,
+			 collation, rte->colcollations)
+	{
+		i++;
+		TupleDescInitEntry(desc, i, strVal(list_nth(rte->eref->colnames, i - 1)),
+						   lfirst_oid(type), lfirst_int(typmod), 0);
+		TupleDescInitEntryCollation(desc, i, lfirst_oid(collation));
+	}
+	pgt_tupdesc_finish(desc);
+	return desc;
+}
+
+/* Empty deltas: the executor looks them up even to explain. */
+static QueryEnvironment *
+empty_stores(const PlannedStmt *stmt)
+{
+	QueryEnvironment *env = create_queryEnv();
+	ListCell   *lc;
+
+	foreach(lc, stmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		EphemeralNamedRelation enr;
+
+		if (rte->rtekind != RTE_NAMEDTUPLESTORE || get_ENR(env, rte->enrname) != NULL)
+			continue;
+		enr = palloc0(sizeof(EphemeralNamedRelationData));
+		enr->md.name = rte->enrname;
+		enr->md.tupdesc = store_desc(rte);
+		enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+		enr->reldata = tuplestore_begin_heap(false, false, 64);
+		register_ENR(env, enr);
+	}
+	return env;
+}
+
 /* Text of the plan for deltas of that many rows. */
 static char *
 plan_text(PgtPlan *plan, double tuples)
 {
 	ExplainState *es = NewExplainState();
 	PlannedStmt *stmt = pgt_plan_statement(plan, tuples);
-	QueryEnvironment *env = create_queryEnv();
 	QueryDesc  *desc;
-	ListCell   *lc;
-
-	/* the executor's start looks the deltas up */
-	foreach(lc, stmt->rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-		EphemeralNamedRelation enr;
-		ListCell   *type;
-		ListCell   *typmod;
-		ListCell   *collation;
-		TupleDesc	store;
-		int			i = 0;
-
-		if (rte->rtekind != RTE_NAMEDTUPLESTORE || get_ENR(env, rte->enrname) != NULL)
-			continue;
-		store = CreateTemplateTupleDesc(list_length(rte->coltypes));
-		forthree(type, rte->coltypes, typmod, rte->coltypmods,
-				 collation, rte->colcollations)
-		{
-			i++;
-			TupleDescInitEntry(store, i, strVal(list_nth(rte->eref->colnames, i - 1)),
-							   lfirst_oid(type), lfirst_int(typmod), 0);
-			TupleDescInitEntryCollation(store, i, lfirst_oid(collation));
-		}
-		pgt_tupdesc_finish(store);
-		enr = palloc0(sizeof(EphemeralNamedRelationData));
-		enr->md.name = rte->enrname;
-		enr->md.tupdesc = store;
-		enr->md.enrtype = ENR_NAMED_TUPLESTORE;
-		enr->reldata = tuplestore_begin_heap(false, false, 64);
-		register_ENR(env, enr);
-	}
 
 	es->costs = false;
 	es->format = EXPLAIN_FORMAT_TEXT;
 	desc = CreateQueryDesc(stmt, "pg_trickle explain", GetActiveSnapshot(),
-						   InvalidSnapshot, None_Receiver, NULL, env, 0);
+						   InvalidSnapshot, None_Receiver, NULL,
+						   empty_stores(stmt), 0);
 	ExecutorStart(desc, EXEC_FLAG_EXPLAIN_ONLY);
 	ExplainBeginOutput(es);
 	ExplainPrintPlan(es, desc);

@@ -1,0 +1,122 @@
+/*
+ * applier/dvm/normalise.c - queries in the compiler's form.
+ *
+ * References to CTEs become subqueries, each with its own copy of the CTE's
+ * query; what PostgreSQL 18 groups by and what joins call their columns
+ * becomes the expressions that these names stand for.  After that every Var of
+ * a level names a column of a relation or of a subquery in its FROM.
+ *
+ * Works on copies; nothing is looked up or locked.
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteManip.h"
+
+#include "applier/dvm/compile.h"
+#include "decoder/compat.h"
+
+static CommonTableExpr *
+find_cte(List *levels, const RangeTblEntry *rte)
+{
+	Query	   *owner = list_nth(levels, rte->ctelevelsup);
+	ListCell   *lc;
+
+	foreach(lc, owner->cteList)
+	{
+		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+			return cte;
+	}
+	elog(ERROR, "could not find CTE \"%s\"", rte->ctename);
+	return NULL;
+}
+
+/* A reference to a CTE becomes a subquery: its own copy, moved to its level. */
+static void
+inline_cte(RangeTblEntry *rte, List *levels)
+{
+	CommonTableExpr *cte = find_cte(levels, rte);
+	Query	   *query = (Query *) copyObject(cte->ctequery);
+
+	if (rte->ctelevelsup > 0)
+		IncrementVarSublevelsUp((Node *) query, rte->ctelevelsup, 1);
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = query;
+	rte->security_barrier = false;
+	rte->ctename = NULL;
+	rte->ctelevelsup = 0;
+	rte->coltypes = NIL;
+	rte->coltypmods = NIL;
+	rte->colcollations = NIL;
+}
+
+static void
+normalise_level(Query *query, List *outer)
+{
+	List	   *levels = lcons(query, list_copy(outer));	/* lcons changes its list */
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_CTE)
+			inline_cte(rte, levels);
+		if (rte->rtekind == RTE_SUBQUERY)
+			normalise_level(rte->subquery, levels);
+	}
+	query->cteList = NIL;
+
+	pgt_flatten_grouping(query);
+	query->targetList = (List *)
+		pgt_flatten_join_aliases(query, (Node *) query->targetList);
+	query->havingQual = pgt_flatten_join_aliases(query, query->havingQual);
+	query->jointree = (FromExpr *)
+		pgt_flatten_join_aliases(query, (Node *) query->jointree);
+}
+
+Query *
+pgt_compile_normalise(const Query *expanded)
+{
+	Query	   *query = copyObject(unconstify(Query *, expanded));
+
+	normalise_level(query, NIL);
+	return query;
+}
+
+static void
+flatten_from_node(Node *node, List **rtindexes, List **quals)
+{
+	if (IsA(node, RangeTblRef))
+		*rtindexes = lappend_int(*rtindexes, ((RangeTblRef *) node)->rtindex);
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+
+		if (join->jointype != JOIN_INNER)
+			elog(ERROR, "unexpected join type %d", (int) join->jointype);
+		flatten_from_node(join->larg, rtindexes, quals);
+		flatten_from_node(join->rarg, rtindexes, quals);
+		*quals = list_concat(*quals, make_ands_implicit((Expr *) join->quals));
+	}
+	else
+	{
+		FromExpr   *from = castNode(FromExpr, node);
+		ListCell   *lc;
+
+		foreach(lc, from->fromlist)
+			flatten_from_node(lfirst(lc), rtindexes, quals);
+		*quals = list_concat(*quals, make_ands_implicit((Expr *) from->quals));
+	}
+}
+
+void
+pgt_compile_flatten_from(const Query *query, List **rtindexes, List **quals)
+{
+	*rtindexes = NIL;
+	*quals = NIL;
+	flatten_from_node((Node *) query->jointree, rtindexes, quals);
+}
