@@ -168,6 +168,26 @@ $node->safe_psql('two', q{
 	INSERT INTO s VALUES (1), (2);
 });
 wait_caught_up($node, 'two', 'public.c2');
+# in the middle of a refresh, by a worker and by the scheduler itself
+for my $parallel (qw(on off))
+{
+	$node->append_conf('postgresql.conf', "pg_trickle.parallel_refresh_mode = $parallel");
+	$node->reload;
+	$node->poll_query_until('postgres', q{SELECT current_setting('pg_trickle.parallel_refresh_mode')}, $parallel);
+	$node->safe_psql('postgres', "CREATE DATABASE busy_$parallel");
+	create_extension($node, "busy_$parallel");
+	$node->safe_psql("busy_$parallel", q{
+		CREATE FUNCTION slowly(v int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+			'BEGIN PERFORM pg_sleep(600); RETURN v; END';
+		CREATE TABLE s (v int);
+		SELECT pgtrickle.create_stream_table('public.slow', 'SELECT slowly(v) AS v FROM s', 'continuous');
+		INSERT INTO s VALUES (1);
+	});
+	$node->poll_query_until('postgres',
+		"SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = 'busy_$parallel' AND query = 'refreshing public.slow' AND state = 'active'");
+	is(($node->psql('postgres', "DROP DATABASE busy_$parallel"))[0], 0,
+		"DROP DATABASE during a refresh, parallel_refresh_mode = $parallel");
+}
 $node->safe_psql('postgres', 'DROP DATABASE two');
 
 # ---- bad schedules ----

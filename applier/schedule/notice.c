@@ -144,9 +144,10 @@ set_hold(PgtHold *holds, Oid dboid)
 }
 
 /* Under the lock: pids of slots are cleared under it before a process ends,
- * so a signal cannot reach a stranger. */
+ * so a signal cannot reach a stranger.  A scheduler that does not react is
+ * refreshing by itself: it is terminated, as workers are. */
 static bool
-ask_to_leave(Oid dboid)
+ask_to_leave(Oid dboid, bool insist)
 {
 	bool		someone = false;
 
@@ -162,6 +163,8 @@ ask_to_leave(Oid dboid)
 			someone = true;
 			pg_atomic_write_u32(&db->leave, 1);
 			pgt_shared_wake(pg_atomic_read_u32(&db->procno));
+			if (insist && db->pid != 0)
+				kill(db->pid, SIGTERM);
 		}
 		if (worker->in_use && worker->dboid == dboid)
 		{
@@ -175,12 +178,12 @@ ask_to_leave(Oid dboid)
 }
 
 static bool
-asked_and_still_there(Oid dboid)
+asked_and_still_there(Oid dboid, bool insist)
 {
 	bool		someone;
 
 	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
-	someone = ask_to_leave(dboid);
+	someone = ask_to_leave(dboid, insist);
 	LWLockRelease(pgt_shared->lock);
 	return someone;
 }
@@ -189,6 +192,7 @@ void
 pgt_schedule_evict_database(Oid dboid)
 {
 	TimestampTz until;
+	bool		insist = false;
 
 	if (pgt_shared == NULL || !OidIsValid(dboid))
 		return;
@@ -198,9 +202,9 @@ pgt_schedule_evict_database(Oid dboid)
 
 	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PGT_EVICT_MS);
 	ConditionVariablePrepareToSleep(&pgt_shared->gone);
-	while (asked_and_still_there(dboid) && GetCurrentTimestamp() < until)
-		ConditionVariableTimedSleep(&pgt_shared->gone, 1000L,
-									pgt_wait_event("PgTrickleEvict"));
+	while (asked_and_still_there(dboid, insist) && GetCurrentTimestamp() < until)
+		insist = ConditionVariableTimedSleep(&pgt_shared->gone, 1000L,
+											 pgt_wait_event("PgTrickleEvict"));
 	ConditionVariableCancelSleep();
 }
 
