@@ -140,4 +140,26 @@ for my $doc ('README.md', glob('docs/*.md'))
 }
 none('commands in the documents exist', @unknown);
 
+# ---- what users see is in the reference ----
+
+my $reference = slurp('docs/reference.md');
+my $installed = join '', map { slurp($_) } glob 'sql/pg_trickle--*.sql';
+my @public = grep { !/^(_|exact_|capture$|row_hash$)/ }
+  $installed =~ /^CREATE (?:FUNCTION|VIEW) pgtrickle\.(\w+)/mg;
+none('every function and view is in docs/reference.md', grep { $reference !~ /\b$_\b/ } @public);
+none('every setting is in docs/reference.md',
+	grep { $reference !~ /\b$_\b/ } slurp('applier/pg_trickle.c') =~ /"pg_trickle\.(\w+)"/g);
+
+# ---- the documents' links lead somewhere ----
+
+my @dead;
+for my $doc ('README.md', glob('docs/*.md'))
+{
+	for my $link (slurp($doc) =~ /\]\(([^)#:]+)(?:#[^)]*)?\)/g)
+	{
+		push @dead, "$doc: $link" unless -e dirname($doc) . "/$link";
+	}
+}
+none('links in the documents lead to files', @dead);
+
 done_testing();
