@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "applier/catalog/catalog.h"
+#include "applier/refresh/refresh.h"
 #include "applier/schedule/graph.h"
 #include "applier/settings.h"
 
@@ -65,6 +66,7 @@ load_node(PgtNode *node, const PgtStreamTable *st)
 	node->immediate = strcmp(st->effective_mode, "IMMEDIATE") == 0;
 	node->populated = progress != NULL && progress->is_populated;
 	node->needs_reinit = st->needs_reinit;
+	node->ages = pgt_refresh_ages_by_itself(st);
 	node->consecutive_errors = progress != NULL ? progress->consecutive_errors : 0;
 	set_schedule(node, st->schedule);
 	node->changed = true;		/* for all we know; the refresh will tell */
@@ -415,7 +417,11 @@ pgt_graph_wants(const PgtNode *node)
 
 	if (node->status != PGT_NODE_ACTIVE || node->hard_failed)
 		return false;
-	return build || (node->changed && !node->immediate);
+	if (build)
+		return true;
+	/* one that ages and is continuous follows commits: it has no other clock */
+	return !node->immediate &&
+		(node->changed || (node->ages && node->interval_ms > 0));
 }
 
 /* When its schedule has it run, whether or not anything changed. */

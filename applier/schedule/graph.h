@@ -30,6 +30,7 @@ typedef struct PgtNode
 	bool		immediate;		/* maintained by its writers */
 	bool		populated;
 	bool		needs_reinit;
+	bool		ages;			/* goes out of date without any change */
 	int			consecutive_errors;
 
 	/* edges, as indexes into the graph's arrays */
