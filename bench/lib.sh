@@ -56,5 +56,10 @@ timed() {
 	sql -f - | awk '/^@/ { label = substr($0, 2) } /^Time: / { print label, $2 }'
 }
 
-# Median of the lines of a label in a file of "label milliseconds".
+# The least of the numbers on stdin: what a busy machine does in a quiet moment.
+fastest() { sort -g | head -n 1 | grep . || echo -; }
+
+# Median (or another statistic of stdin) of the lines of a label in a file of
+# "label milliseconds".
+stat_of() { awk -v l="$2" '$1 == l { print $2 }' "$3" | "$1"; }
 median_of() { awk -v l="$1" '$1 == l { print $2 }' "$2" | median; }

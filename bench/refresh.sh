@@ -92,18 +92,18 @@ rounds_for() {
 	fi
 }
 
-print_refresh() {	# base
+print_refresh() {	# base, statistic
 	local q d
-	printf '\n%-10s' "ms at $1"
-	for d in $deltas mv full; do printf ' %10s' "$d"; done
-	printf ' %10s\n' 'mv / 1'
+	printf '\n%-10s' "$2 ms"
+	for d in $deltas mv full; do printf ' %9s' "$d"; done
+	printf ' %9s   base %s\n' 'mv / 1' "$1"
 	for q in $queries; do
 		printf '%-10s' "$q"
 		for d in $deltas; do
-			[ -e "delta.$d" ] && printf ' %10s' "$(ms "$(median_of "$q" "delta.$d")")" || printf ' %10s' -
+			[ -e "delta.$d" ] && printf ' %9s' "$(ms "$(stat_of "$2" "$q" "delta.$d")")" || printf ' %9s' -
 		done
-		printf ' %10s %10s' "$(ms "$(median_of "mv.$q" full)")" "$(ms "$(median_of "full.$q" full)")"
-		printf ' %10s\n' "$([ ! -e delta.1 ] || ratio "$(median_of "mv.$q" full)" "$(median_of "$q" delta.1)" | cut -d. -f1)"
+		printf ' %9s %9s' "$(ms "$(stat_of "$2" "mv.$q" full)")" "$(ms "$(stat_of "$2" "full.$q" full)")"
+		printf ' %9s\n' "$([ ! -e delta.1 ] || ratio "$(stat_of "$2" "mv.$q" full)" "$(stat_of "$2" "$q" delta.1)" | cut -d. -f1)"
 	done
 }
 
@@ -118,7 +118,8 @@ bench_refresh() {
 			delta_rounds "$base" "$delta" "$(rounds_for "$delta")" | timed >"delta.$delta"
 		done
 		full_rounds "$base" 3 | timed >full
-		print_refresh "$base"
+		print_refresh "$base" median
+		print_refresh "$base" fastest
 		check_equal
 		drop_base
 	done
@@ -143,10 +144,15 @@ bench_noop() {
 		for round in $(seq 0 $((rounds * 20))); do
 			refresh_sql "$q" DIFFERENTIAL "$([ "$round" = 0 ] && echo warmup || echo "$q")"
 		done
-		printf '%s\n' "\\echo @roundtrip" '\timing on' 'SELECT 1;' '\timing off'
+		for round in 1 2 3 4 5 6 7 8 9; do
+			printf '%s\n' "\\echo @roundtrip" '\timing on' 'SELECT 1;' '\timing off'
+		done
 	done | timed >noop
-	for q in $queries; do printf '%-10s %10s\n' "$q" "$(ms "$(median_of "$q" noop)")"; done
-	printf '%-10s %10s   (SELECT 1, for comparison)\n' 'round trip' "$(ms "$(median_of roundtrip noop)")"
+	printf '%-10s %10s %10s\n' '' median fastest
+	for q in $queries roundtrip; do
+		printf '%-10s %10s %10s\n' "$q" "$(ms "$(median_of "$q" noop)")" "$(ms "$(stat_of fastest "$q" noop)")"
+	done
+	say '(roundtrip: SELECT 1)'
 	drop_base
 }
 
