@@ -69,7 +69,7 @@ else
 all: $(DECODER)$(DLSUFFIX)
 
 $(DECODER)$(DLSUFFIX): $(DECODER_OBJS)
-	$(CC) $(CFLAGS) $(CFLAGS_SL) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $^ $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic -shared -o $@
 
 install: install-decoder
 install-decoder: $(DECODER)$(DLSUFFIX)
