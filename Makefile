@@ -50,6 +50,11 @@ REGRESS = \
 	dvm_versions \
 	dvm_plans \
 	dvm_sources \
+	reduce_moving \
+	reduce_extremes \
+	reduce_recompute \
+	reduce_keys \
+	apply_rows \
 	schedule_parse
 
 # "make test" runs these and everything else; "make installcheck" runs only

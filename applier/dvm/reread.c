@@ -161,6 +161,7 @@ reread(PgtReduction *r, PgtPlan **plans, GroupTest test, TupleDesc desc,
 
 /* ---- rescan: states anew ---- */
 
+/* Also those of groups without rows, which need no reading. */
 static void
 clear_states(PgtReduction *r)
 {
@@ -208,7 +209,6 @@ rescan(PgtReduction *r)
 
 	for (int i = 0; i < r->op->nkeys; i++)
 		key_cols[i] = r->op->keys[i].in_col;
-	clear_states(r);
 	reread(r, r->op->rescan, wants_rescan, input->outdesc, key_cols, add_again);
 }
 
@@ -276,8 +276,12 @@ pgt_groups_reread(PgtReduction *r)
 {
 	MemoryContext old = MemoryContextSwitchTo(r->agg.batch);
 
-	if (r->op->any_rescan && any_rescan(r))
-		rescan(r);
+	if (r->op->any_rescan)
+	{
+		clear_states(r);
+		if (any_rescan(r))
+			rescan(r);
+	}
 	if (r->op->any_recompute && r->ngroups > 0)
 		recompute(r);
 	MemoryContextSwitchTo(old);

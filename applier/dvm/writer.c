@@ -100,7 +100,6 @@ refuse_trigger(PgtWriter *writer)
 static void
 check_unchanged(PgtWriter *writer, TupleTableSlot *slot, HeapTuple before)
 {
-	TupleDesc	desc = RelationGetDescr(writer->rel);
 	bool		shouldfree;
 	HeapTuple	after = ExecFetchSlotHeapTuple(slot, true, &shouldfree);
 
@@ -111,8 +110,8 @@ check_unchanged(PgtWriter *writer, TupleTableSlot *slot, HeapTuple before)
 				   before->t_len - before->t_data->t_hoff)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a BEFORE trigger of stream table \"%s\" changed a row of %d columns",
-						RelationGetRelationName(writer->rel), desc->natts),
+				 errmsg("a BEFORE trigger of stream table \"%s\" changed a row",
+						RelationGetRelationName(writer->rel)),
 				 errdetail("A stream table holds exactly the rows of its query."),
 				 errhint("Use an AFTER trigger, or make the trigger return the row as it is.")));
 }
