@@ -172,7 +172,7 @@ sub walk
 		my $st = "public.st_$name";
 		# float sums over halves and thirds of small numbers: exact sums agree
 		# with plain ones on these values, compare as text all the same
-		my ($stored, $wanted) = ("SELECT s::text FROM $st s", "SELECT q::text FROM ($query) q");
+		my ($stored, $wanted) = ("SELECT pgto_s::text FROM $st pgto_s", "SELECT pgto_q::text FROM ($query) pgto_q");
 		$node->safe_psql('postgres', <<SQL);
 SELECT pgtrickle.create_stream_table('$st', \$q\$$query\$q\$, schedule => '1d', refresh_mode => 'DIFFERENTIAL');
 INSERT INTO checks VALUES ('$st', \$q\$SELECT count(*) FROM (($stored EXCEPT ALL $wanted) UNION ALL ($wanted EXCEPT ALL $stored)) d\$q\$);

@@ -88,10 +88,10 @@ ROLLBACK;
 SQL
 # readers: a state that never was is a division by zero
 my @look = script(look => <<'SQL');
-SELECT CASE WHEN total <> 20000 OR n <> 200 THEN 1 / 0 END FROM public.totals;
-SELECT CASE WHEN sum(total) <> 20000 OR sum(n) <> 200 THEN 1 / 0 END FROM public.by_branch;
-SELECT CASE WHEN total <> 20000 OR n <> 200 THEN 1 / 0 END FROM public.over;
-SELECT CASE WHEN count(*) <> 0 THEN 1 / 0 END FROM public.kinds WHERE kind = 9;
+SELECT CASE WHEN total <> 20000 OR n <> 200 THEN 1 / (n - n) END FROM public.totals;
+SELECT CASE WHEN sum(total) <> 20000 OR sum(n) <> 200 THEN 1 / (sum(n) - sum(n)) END FROM public.by_branch;
+SELECT CASE WHEN total <> 20000 OR n <> 200 THEN 1 / (n - n) END FROM public.over;
+SELECT CASE WHEN count(*) <> 0 THEN 1 / (count(*) - count(*)) END FROM public.kinds WHERE kind = 9;
 \sleep 5 ms
 SQL
 my @by_hand = script(by_hand => <<'SQL');
