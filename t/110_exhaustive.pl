@@ -36,6 +36,7 @@ my %two_tables = (
 	nested => 'SELECT l.k, s.n, s.total FROM l JOIN (SELECT k, count(*) AS n, sum(k) AS total FROM r GROUP BY k) s ON s.k = l.k',
 	two_levels => 'SELECT n, count(*) FROM (SELECT k, count(*) AS n FROM l GROUP BY k) s GROUP BY n',
 	agg_join => 'SELECT a.n, b.m FROM (SELECT count(*) AS n FROM l) a, (SELECT max(k) AS m FROM r) b',
+	scales => 'SELECT sum(n), avg(n), max(n), count(n) FROM (SELECT CASE k WHEN 1 THEN 1.5 WHEN 2 THEN 2.25 END AS n FROM l) x',
 	constant => 'SELECT 1 AS one FROM l',
 );
 
@@ -54,6 +55,7 @@ my %one_table = (
 	expression_key => 'SELECT coalesce(g, 0) + coalesce(v, 0) AS e, count(*) FROM t GROUP BY 1',
 	distinct_pair => 'SELECT DISTINCT g, v FROM t',
 	distinct_part => 'SELECT DISTINCT v FROM t WHERE g IS NOT NULL',
+	scales => 'SELECT g, sum(n), stddev(n), min(n) FROM (SELECT g, CASE v WHEN 1 THEN 1.5 WHEN 2 THEN 2.25 END AS n FROM t) x GROUP BY g',
 	nested_avg => 'SELECT avg(s) FROM (SELECT g, sum(v) AS s FROM t GROUP BY g) x',
 	self_group => 'SELECT a.g, sum(b.v) FROM t a JOIN t b ON a.g = b.g GROUP BY a.g',
 	filter_only => 'SELECT g, v FROM t WHERE v = 1 OR g IS NULL',
