@@ -3,7 +3,8 @@
  *
  * Memory: program > run.  The program's context holds operators, Query trees
  * and (each in its own child) plans; the run's context holds deltas, executor
- * state and key sets, and is reset when the next run begins.
+ * state and key sets, and is reset when the run ends or, after an ERROR, when
+ * the next one begins.
  *
  * A run walks the operators in post-order.  An operator whose inputs have no
  * delta is skipped.  REDUCE writes its state table; the steps above must see
@@ -275,13 +276,15 @@ begin_run(PgtProgram *program, PgtRun *run)
 }
 
 static void
-end_run(PgtRun *run)
+end_run(PgtRun *run, MemoryContext caller)
 {
 	ListCell   *lc;
 
 	foreach(lc, run->stores)
 		tuplestore_end(lfirst(lc));
 	PopActiveSnapshot();
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(run->program->run_context);
 }
 
 /* Let the following steps see what this one wrote. */
@@ -533,8 +536,7 @@ pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
 		program->running = false;
 	}
 	PG_END_TRY();
-	end_run(&run);
-	MemoryContextSwitchTo(old);
+	end_run(&run, old);
 }
 
 /* ---- rebuilding ---- */
@@ -699,6 +701,5 @@ pgt_program_rebuild(PgtProgram *program, bool with_state, Tuplestorestate *out,
 		program->running = false;
 	}
 	PG_END_TRY();
-	end_run(&run);
-	MemoryContextSwitchTo(old);
+	end_run(&run, old);
 }
