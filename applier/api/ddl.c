@@ -476,6 +476,9 @@ report(const PgtDdlMarks *marks)
 {
 	if (marks->ids == NIL)
 		return;
+	if (list_length(marks->ids) > PGT_DDL_NAMED)
+		appendStringInfo(marks->names, " and %d more",
+						 list_length(marks->ids) - PGT_DDL_NAMED);
 	if (pgt_block_source_ddl)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),

@@ -75,9 +75,9 @@ mark(int64 pgt_id, const char *reason, PgtDdlMarks *marks)
 	*id = pgt_id;
 	if (marks->ids == NIL)
 		marks->reason = reason;
-	else
-		appendStringInfoString(marks->names, ", ");
-	appendStringInfoString(marks->names, quote_qualified_identifier(st->schema, st->name));
+	if (list_length(marks->ids) < PGT_DDL_NAMED)
+		appendStringInfo(marks->names, "%s%s", marks->ids == NIL ? "" : ", ",
+						 quote_qualified_identifier(st->schema, st->name));
 	marks->ids = lappend(marks->ids, id);
 }
 

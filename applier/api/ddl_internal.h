@@ -34,11 +34,13 @@ typedef struct PgtDdlNote
 	int			nest_level;		/* transaction that made it */
 } PgtDdlNote;
 
+#define PGT_DDL_NAMED	20
+
 /* Readers marked by the notes of one command, to be told in one message. */
 typedef struct PgtDdlMarks
 {
 	List	   *ids;			/* of int64 *: each once */
-	StringInfo	names;
+	StringInfo	names;			/* of the first PGT_DDL_NAMED */
 	const char *reason;			/* of the first */
 } PgtDdlMarks;
 

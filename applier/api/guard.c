@@ -205,6 +205,28 @@ evict_template(const CreatedbStmt *stmt)
 		pgt_schedule_evict_database(dboid);
 }
 
+static bool
+drops_extension(const DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, stmt->objects)
+		if (strcmp(strVal(lfirst(lc)), "pg_trickle") == 0)
+			return true;
+	return false;
+}
+
+/* Workers at work would hold the catalog, and the drop what they want next. */
+static void
+evict_own_database(void)
+{
+	if (pgt_extension_installed() &&
+		has_privs_of_role(GetUserId(), pgt_extension_owner()))
+		pgt_schedule_evict_database(MyDatabaseId);
+}
+
 static void
 before_database_command(const Node *stmt)
 {
@@ -224,22 +246,13 @@ before_database_command(const Node *stmt)
 			if (((const RenameStmt *) stmt)->renameType == OBJECT_DATABASE)
 				evict_owned_database(((const RenameStmt *) stmt)->subname);
 			break;
+		case T_DropStmt:
+			if (drops_extension((const DropStmt *) stmt))
+				evict_own_database();
+			break;
 		default:
 			break;
 	}
-}
-
-static bool
-drops_extension(const DropStmt *stmt)
-{
-	ListCell   *lc;
-
-	if (stmt->removeType != OBJECT_EXTENSION)
-		return false;
-	foreach(lc, stmt->objects)
-		if (strcmp(strVal(lfirst(lc)), "pg_trickle") == 0)
-			return true;
-	return false;
 }
 
 static void
