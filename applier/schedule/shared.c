@@ -249,6 +249,7 @@ pgt_process_settings(void)
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+		{"deadlock_timeout", "100ms"},	/* ours is the one to give way */
 		{"transaction_timeout", "0"},	/* 17+ */
 		{"row_security", "off"},
 		{"session_replication_role", "origin"},
