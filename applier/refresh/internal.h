@@ -35,10 +35,12 @@ extern bool pgt_cost_prefers_full(const PgtProgress *p, int64 changes,
 /* Learn from a refresh that ran. */
 extern void pgt_cost_learn(PgtProgress *p, bool full, int64 changes, double ms);
 
-/* refresh.c: one refresh in the current transaction; allow_full_retry: run a
- * class 22 error of the differential program again as FULL, inside an internal
- * subtransaction. */
+/* refresh.c: one refresh in the current transaction.  wait: for the refresh
+ * lock; wait_for_tables: for locks on tables; without them SKIPPED.
+ * allow_full_retry: run a class 22 error of the differential program again as
+ * FULL, inside an internal subtransaction. */
 extern void pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
-							bool allow_full_retry, PgtRefreshResult *result);
+							bool wait_for_tables, bool allow_full_retry,
+							PgtRefreshResult *result);
 
 #endif							/* PGT_REFRESH_INTERNAL_H */

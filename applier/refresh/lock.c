@@ -8,6 +8,10 @@
  * and only then the snapshot (DESIGN.md section 3): a TRUNCATE or rewrite
  * that commits between snapshot and lock would show an empty table.
  *
+ * Workers do not wait for 2 and 3: a session that drops or alters several
+ * tables takes its locks in another order, and would meet a waiting worker in
+ * a deadlock.
+ *
  * The refresh lock is an advisory lock of a class that the SQL functions
  * cannot name (they use 1 and 2), so that no user can hold it.
  */
@@ -40,6 +44,21 @@ lock_tree(Oid relid)
 		(void) find_all_inheritors(relid, AccessShareLock, NULL);
 }
 
+static bool
+lock_now(Oid relid, LOCKMODE mode)
+{
+	ListCell   *lc;
+
+	if (!ConditionalLockRelationOid(relid, mode))
+		return false;
+	if (!has_subclass(relid))
+		return true;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), mode))
+			return false;
+	return true;
+}
+
 static int
 cmp_source(const ListCell *a, const ListCell *b)
 {
@@ -49,13 +68,16 @@ cmp_source(const ListCell *a, const ListCell *b)
 	return x < y ? -1 : x > y;
 }
 
-void
-pgt_lock_relations(Oid st_relid, List *dependencies)
+bool
+pgt_lock_relations(Oid st_relid, List *dependencies, bool wait)
 {
 	List	   *sorted = list_copy(dependencies);
 	ListCell   *lc;
 
-	LockRelationOid(st_relid, RowExclusiveLock);
+	if (wait)
+		LockRelationOid(st_relid, RowExclusiveLock);
+	else if (!ConditionalLockRelationOid(st_relid, RowExclusiveLock))
+		return false;
 	if (get_rel_relkind(st_relid) == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -65,7 +87,12 @@ pgt_lock_relations(Oid st_relid, List *dependencies)
 	{
 		const PgtDependency *d = lfirst(lc);
 
+		if (!wait && !lock_now(d->source_relid, AccessShareLock))
+			return false;
+		if (!wait)
+			continue;
 		LockRelationOid(d->source_relid, AccessShareLock);
 		lock_tree(d->source_relid);
 	}
+	return true;
 }

@@ -363,7 +363,7 @@ get_program(Refresh *r)
 	r->program = pgt_refresh_reinitialise(r->st);
 	PopActiveSnapshot();
 	r->dependencies = pgt_dependency_of(r->st->pgt_id);
-	pgt_lock_relations(r->st->relid, r->dependencies);
+	(void) pgt_lock_relations(r->st->relid, r->dependencies, true);
 }
 
 /* From the catalog rows to the stored frontier; locks and identity are held. */
@@ -448,8 +448,8 @@ refresh_guarded(Refresh *r, PgtRefreshResult *result)
 	return failure;
 }
 
-static void
-load(Refresh *r, int64 pgt_id, PgtRefreshMode mode)
+static bool
+load(Refresh *r, int64 pgt_id, PgtRefreshMode mode, bool wait)
 {
 	r->st = pgt_stream_table_get(pgt_id, true);
 	if (r->st == NULL)
@@ -460,12 +460,12 @@ load(Refresh *r, int64 pgt_id, PgtRefreshMode mode)
 	r->progress = pgt_progress_get(pgt_id);
 	r->dependencies = pgt_dependency_of(pgt_id);
 	r->mode = mode;
-	pgt_lock_relations(r->st->relid, r->dependencies);
+	return pgt_lock_relations(r->st->relid, r->dependencies, wait);
 }
 
 void
 pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
-				bool allow_full_retry, PgtRefreshResult *result)
+				bool wait_for_tables, bool allow_full_retry, PgtRefreshResult *result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "pg_trickle refresh",
@@ -477,9 +477,12 @@ pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 
 	INSTR_TIME_SET_CURRENT(r.start);
 	begin_result(result, "SKIPPED");
-	if (pgt_lock_refresh(pgt_id, wait))
+	if (!pgt_lock_refresh(pgt_id, wait))
+		result->reason = "another refresh is running";
+	else if (!load(&r, pgt_id, mode, wait_for_tables))
+		result->reason = "a table it reads or writes is locked by another session";
+	else
 	{
-		load(&r, pgt_id, mode);
 		if (allow_full_retry && mode != PGT_REFRESH_FULL && !is_full(r.st))
 			failure = refresh_guarded(&r, result);
 		else
@@ -490,14 +493,12 @@ pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 
 			memset(&r, 0, sizeof(r));
 			r.start = start;
-			load(&r, pgt_id, PGT_REFRESH_FULL);
+			(void) load(&r, pgt_id, PGT_REFRESH_FULL, true);
 			r.full_reason = psprintf("the delta raised: %s", failure);
 			begin_result(result, "SKIPPED");
 			refresh_as_owner(&r, result);
 		}
 	}
-	else
-		result->reason = "another refresh is running";
 
 	reason = result->reason;
 	MemoryContextSwitchTo(caller);
@@ -532,7 +533,7 @@ pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode, bool wait,
 {
 	TimestampTz start = GetCurrentTimestamp();
 
-	pgt_refresh_run(pgt_id, mode, wait, true, result);
+	pgt_refresh_run(pgt_id, mode, wait, true, true, result);
 	record_history(pgt_id, initiated_by, start, result);
 	CommandCounterIncrement();
 }

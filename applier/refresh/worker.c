@@ -83,7 +83,7 @@ try_refresh(PgtRefreshRecord *record, PgtRefreshMode mode, const char *reason,
 	{
 		StartTransactionCommand();
 		/* waits for a manual refresh: what it leaves unabsorbed is ours to do */
-		pgt_refresh_run(record->pgt_id, mode, true, false, result);
+		pgt_refresh_run(record->pgt_id, mode, true, false, false, result);
 		if (reason != NULL && result->reason == NULL)
 			result->reason = reason;
 		complete_record(record, result);
