@@ -11,7 +11,7 @@ my $node = new_node('clean');
 create_extension($node, 'postgres');
 $node->safe_psql('postgres', q{
 	CREATE TABLE src (id int PRIMARY KEY, g int, pad text);
-	INSERT INTO src SELECT i, i % 10, repeat('p', 200) FROM generate_series(1, 2000) i;
+	INSERT INTO src SELECT i, i % 10, repeat('p', 200) FROM generate_series(1, 5000) i;
 	SELECT pgtrickle.create_stream_table('public.fast', 'SELECT g, count(*) AS n, sum(id) AS s, max(pad) AS p FROM src GROUP BY g', 'continuous', 'DIFFERENTIAL');
 	SELECT pgtrickle.create_stream_table('public.slow', 'SELECT id, g, pad FROM src WHERE id % 2 = 0', '1d', 'DIFFERENTIAL');
 });
@@ -22,7 +22,7 @@ my $files = q{SELECT string_agg(relfilenode::text, ',' ORDER BY relname) FROM pg
 	WHERE relnamespace = 'pgtrickle_changes'::regnamespace AND relkind = 'r'};
 my $segment = q{SELECT segment FROM pgtrickle.pgt_sources};
 
-# About two hundred pages of batches, some of them rolled back.
+# Some hundred pages of batches, and as many that are rolled back.
 sub write_some
 {
 	my ($round) = @_;
@@ -31,7 +31,7 @@ sub write_some
 		BEGIN;
 		UPDATE src SET g = 0;
 		ROLLBACK;
-		DELETE FROM src WHERE id % 100 = $round;
+		DELETE FROM src WHERE id % 100 = $round AND id <= 5000;
 		INSERT INTO src SELECT 10000 * $round + i, i % 10, 'new' FROM generate_series(1, 20) i;
 	});
 	return;
