@@ -14,6 +14,18 @@
 #include "applier/dvm/groups.h"
 
 #define FIRST_BUCKETS 64
+#define FIRST_SHIFT (64 - 6)
+
+/*
+ * Buckets are ranges of the hash in the order of the state table's index
+ * (int8), so that writing the groups bucket by bucket walks through the index
+ * instead of jumping about in it.
+ */
+static inline uint32
+bucket_of(const PgtReduction *r, uint64 hash)
+{
+	return (uint32) ((hash ^ (UINT64CONST(1) << 63)) >> r->bucket_shift);
+}
 
 /* Forget all groups. */
 void
@@ -21,6 +33,7 @@ pgt_groups_reset(PgtReduction *r)
 {
 	MemoryContextReset(r->agg.batch);
 	r->nbuckets = FIRST_BUCKETS;
+	r->bucket_shift = FIRST_SHIFT;
 	r->buckets = MemoryContextAllocZero(r->agg.batch,
 										sizeof(PgtGroup *) * r->nbuckets);
 	r->ngroups = 0;
@@ -29,19 +42,22 @@ pgt_groups_reset(PgtReduction *r)
 static void
 grow(PgtReduction *r)
 {
-	uint32		n = r->nbuckets * 4;
+	uint32		old = r->nbuckets;
+	uint32		n = old * 4;
 	PgtGroup  **buckets;
 
+	r->nbuckets = n;
+	r->bucket_shift -= 2;
 	buckets = MemoryContextAllocExtended(r->agg.batch, sizeof(PgtGroup *) * n,
 										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (uint32 i = 0; i < r->nbuckets; i++)
+	for (uint32 i = 0; i < old; i++)
 	{
 		PgtGroup   *group = r->buckets[i];
 
 		while (group != NULL)
 		{
 			PgtGroup   *next = group->next;
-			PgtGroup  **bucket = &buckets[group->hash & (n - 1)];
+			PgtGroup  **bucket = &buckets[bucket_of(r, group->hash)];
 
 			group->next = *bucket;
 			*bucket = group;
@@ -50,7 +66,6 @@ grow(PgtReduction *r)
 	}
 	pfree(r->buckets);
 	r->buckets = buckets;
-	r->nbuckets = n;
 }
 
 /* The row's keys into r->keys; returns their hash. */
@@ -71,7 +86,7 @@ pgt_groups_hash_row(PgtReduction *r, TupleTableSlot *slot)
 PgtGroup *
 pgt_groups_find(PgtReduction *r, uint64 hash)
 {
-	PgtGroup   *group = r->buckets[hash & (r->nbuckets - 1)];
+	PgtGroup   *group = r->buckets[bucket_of(r, hash)];
 
 	for (; group != NULL; group = group->next)
 	{
@@ -97,7 +112,7 @@ add_group(PgtReduction *r, uint64 hash)
 	group->hash = hash;
 	group->keys = palloc(sizeof(Datum) * Max(op->nkeys, 1));
 	group->keynulls = palloc(sizeof(bool) * Max(op->nkeys, 1));
-	bucket = &r->buckets[hash & (r->nbuckets - 1)];
+	bucket = &r->buckets[bucket_of(r, hash)];
 	group->next = *bucket;
 	*bucket = group;
 	r->ngroups++;

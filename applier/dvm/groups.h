@@ -44,6 +44,7 @@ typedef struct PgtReduction
 
 	PgtGroup  **buckets;
 	uint32		nbuckets;		/* power of two */
+	int			bucket_shift;	/* 64 minus its logarithm */
 	uint32		ngroups;
 
 	/* work space */
