@@ -33,10 +33,10 @@ build_and_install
 tree=$PGT_WORK/tree
 copy_sources "$tree"
 chown -R "$(server_user)" "$PGT_WORK"
+cd "$tree"
 as_server_user "$PGT_BINDIR/postgres" --version >/dev/null ||
 	die "user $(server_user) may not run $PGT_BINDIR/postgres"
 
-cd "$tree"
 [ $# -gt 0 ] || set -- t/*.pl
 rc=0
 as_server_user env PATH="$PGT_BINDIR:$PATH" LC_ALL=C.UTF-8 \
