@@ -1015,6 +1015,12 @@ WITH st AS MATERIALIZED (
            'They are rebuilt by their next refresh; pgtrickle.pgt_stream_tables shows the reason.'
       FROM bad
     UNION ALL
+    SELECT 6, 'restored_tables', names IS NOT NULL, 'WARN', coalesce(names, 'none waits'),
+           'Restored from a dump; built when the session that loaded it has ended and what they read is there. The server log says what is missing.'
+      FROM (SELECT string_agg(format('%I.%I', d.st_schema, d.st_name), ', ' ORDER BY d.st_schema, d.st_name)
+              FROM pgtrickle.pgt_definitions d
+             WHERE NOT EXISTS (SELECT FROM pgtrickle.pgt_state s WHERE s.pgt_id = d.pgt_id)) r (names)
+    UNION ALL
     SELECT 7, 'consecutive_errors', failing IS NOT NULL, 'WARN', coalesce(failing, 'none'),
            'pgtrickle.diagnose_errors(name) says what failed.'
       FROM bad
