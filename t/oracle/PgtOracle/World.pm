@@ -89,7 +89,7 @@ sub _create
 	push @{ $self->{sts} }, $st;
 	$self->{unit}++;
 	$self->_step(probe => [ "EXPLAIN (COSTS off) $q->{sql}", "SELECT count(*) FROM ($q->{sql}) pgto" ], st => $i);
-	my $mode = $q->{full} ? $rnd->pick(qw(AUTO FULL)) : $rnd->pick(qw(DIFFERENTIAL DIFFERENTIAL DIFFERENTIAL AUTO FULL));
+	my $mode = $q->{full} ? $rnd->pick(qw(AUTO FULL)) : $rnd->pick(('DIFFERENTIAL') x 6, 'AUTO', 'AUTO', 'FULL');
 	$st->{mode} = $mode;
 	my $init = $rnd->chance(10) ? ', initialize => false' : '';
 	my @sql = ("SELECT pgtrickle.create_stream_table(" . PgtOracle::Types::quote_literal($st->{name}) . ', '
@@ -109,7 +109,7 @@ sub _create
 	$self->_step(mode => [ "SELECT 'MODE', effective_mode, effective_mode_reason FROM pgtrickle.pgt_stream_tables"
 			  . " WHERE pgt_schema = '$self->{name}' AND pgt_name = " . PgtOracle::Types::quote_literal($ident =~ s/^"|"$//gr) ],
 		st => $i, expect => $mode eq 'FULL' ? 'FULL' : $q->{full} ? '' : 'DIFFERENTIAL');
-	$self->_refresh_and_check($st);
+	$self->_refresh_and_check($st) if $init || $rnd->chance(40);
 	$self->{query}->add_relation($st->{name}, $q->{cols}) unless $q->{big};
 	return;
 }
@@ -156,7 +156,7 @@ sub _refresh_and_check
 {
 	my ($self, $st, %how) = @_;
 	my $rnd = $self->{rnd};
-	my $mode = $rnd->chance(8) ? ", mode => 'FULL'"
+	my $mode = $rnd->chance(5) ? ", mode => 'FULL'"
 	  : $st->{mode} eq 'AUTO' && !$st->{query}{full} && $rnd->chance(70) ? ", mode => 'DIFFERENTIAL'" : '';
 	my $call = "SELECT 'ACTION', action, rows_inserted, rows_deleted FROM pgtrickle.refresh_stream_table("
 	  . PgtOracle::Types::quote_literal($st->{name});
