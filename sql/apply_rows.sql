@@ -121,6 +121,17 @@ SELECT count(*) FROM ((TABLE pgtrickle.own EXCEPT ALL SELECT k, count(*), max(x)
                       UNION ALL (SELECT k, count(*), max(x) FROM src GROUP BY k EXCEPT ALL TABLE pgtrickle.own)) d;
 SELECT pgtrickle.drop_stream_table('own');
 
+-- a large part of the rows: found by one scan instead of look-ups
+CREATE TABLE large (id int PRIMARY KEY, g int, v int);
+INSERT INTO large SELECT i, i % 1500, i FROM generate_series(1, 6000) i;
+SELECT oracle.make('large_keyed', 'SELECT g, sum(v) AS s FROM large GROUP BY g');
+SELECT oracle.make('large_bag', 'SELECT g, v / 2 AS h FROM large');
+ANALYZE pgtrickle.large_keyed, pgtrickle.large_bag;
+UPDATE large SET v = v + 1 WHERE id % 4 <> 0;
+DELETE FROM large WHERE g % 5 = 0 OR id > 5000;
+SELECT * FROM oracle.check();
+SELECT oracle.done();
+
 -- a hash of many columns
 CREATE TABLE wide (id int PRIMARY KEY);
 SELECT format('ALTER TABLE wide %s', string_agg(format('ADD COLUMN c%s int', i), ', ')) FROM generate_series(1, 120) i \gexec

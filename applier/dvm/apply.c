@@ -15,15 +15,21 @@
  * triggers of the stream table raise.
  */
 #include "postgres.h"
+#include "access/tableam.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "applier/dvm/target.h"
 #include "applier/settings.h"
+#include "decoder/compat.h"
 
 #define MAX_PARTS 256
 #define CHECK_MEMORY_ROWS 256
+/* Fewer rows are always looked up one by one. */
+#define SCAN_ROWS 1000
 
 typedef struct Application
 {
@@ -99,6 +105,68 @@ insert_later(Application *a, MinimalTuple image, int64 weight)
 						 target->nulls);
 }
 
+/* So many rows to find that reading the whole table beats probing its index? */
+static bool
+worth_scanning(Application *a, uint32 nrows)
+{
+	float4		stored = a->target->rel->rd_rel->reltuples;
+
+	return nrows >= SCAN_ROWS && stored > 0 &&
+		nrows >= pgt_merge_seqscan_threshold * stored;
+}
+
+/*
+ * Find all rows that are to go in one scan: those without a partner are
+ * deleted on the way, the others' places are noted for the updates.
+ */
+static void
+delete_by_scan(Application *a, PgtRowChange **deletions, uint32 ndeletions)
+{
+	PgtTarget  *target = a->target;
+	MemoryContext old = MemoryContextSwitchTo(a->batch);
+	PgtRowBag  *bag = pgt_row_bag_make(ndeletions);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = pgt_table_beginscan(target->rel, snapshot);
+	PgtRowChange *change;
+
+	for (uint32 i = 0; i < ndeletions; i++)
+	{
+		deletions[i]->hash = pgt_image_hash(deletions[i]->image);
+		pgt_row_bag_put(bag, deletions[i]);
+	}
+	MemoryContextSwitchTo(target->scratch);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, target->found))
+	{
+		MinimalTuple image = pgt_target_stored_image(target, target->found);
+
+		change = pgt_row_bag_find(bag, image, pgt_image_hash(image));
+		if (change != NULL && change->weight < 0)
+		{
+			change->tid = target->found->tts_tid;
+			change->weight++;
+			if (change->partner == NULL)
+				pgt_target_delete_at(target, image, &change->tid);
+		}
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(target->scratch);
+	}
+	MemoryContextSwitchTo(old);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	for (uint32 i = 0; i < ndeletions; i++)
+		if (deletions[i]->weight < 0)
+			pgt_target_report_missing(target);
+}
+
+static void
+delete_by_index(Application *a, PgtRowChange **deletions, uint32 ndeletions)
+{
+	for (uint32 i = 0; i < ndeletions; i++)
+		if (deletions[i]->partner == NULL)
+			pgt_target_delete(a->target, deletions[i]->image,
+							  -deletions[i]->weight);
+}
+
 static void
 write_bag(Application *a, PgtRowBag *bag)
 {
@@ -112,12 +180,15 @@ write_bag(Application *a, PgtRowBag *bag)
 	pgt_row_bag_sort_out(bag, &deletions, &ndeletions, &insertions, &ninsertions);
 	pgt_target_pair(target, deletions, ndeletions, insertions, ninsertions);
 	MemoryContextSwitchTo(old);
-	for (uint32 i = 0; i < ndeletions; i++)
-		if (deletions[i]->partner == NULL)
-			pgt_target_delete(target, deletions[i]->image, -deletions[i]->weight);
+	if (worth_scanning(a, ndeletions))
+		delete_by_scan(a, deletions, ndeletions);
+	else
+		delete_by_index(a, deletions, ndeletions);
 	for (uint32 i = 0; i < ndeletions; i++)
 		if (deletions[i]->partner != NULL)
-			pgt_target_update(target, deletions[i]->image, NULL,
+			pgt_target_update(target, deletions[i]->image,
+							  ItemPointerIsValid(&deletions[i]->tid) ?
+							  &deletions[i]->tid : NULL,
 							  deletions[i]->partner->image);
 	for (uint32 i = 0; i < ninsertions; i++)
 	{

@@ -64,11 +64,20 @@ pgt_row_bag_find(PgtRowBag *bag, MinimalTuple image, uint64 hash)
 	return change;
 }
 
+void
+pgt_row_bag_put(PgtRowBag *bag, PgtRowChange *change)
+{
+	PgtRowChange **bucket = &bag->buckets[change->hash & (bag->nbuckets - 1)];
+
+	change->next = *bucket;
+	*bucket = change;
+	bag->n++;
+}
+
 PgtRowChange *
 pgt_row_bag_get(PgtRowBag *bag, MinimalTuple image, uint64 hash, bool *added)
 {
 	PgtRowChange *change = pgt_row_bag_find(bag, image, hash);
-	PgtRowChange **bucket;
 
 	*added = change == NULL;
 	if (change != NULL)
@@ -79,15 +88,12 @@ pgt_row_bag_get(PgtRowBag *bag, MinimalTuple image, uint64 hash, bool *added)
 	change->image = image;
 	change->hash = hash;
 	ItemPointerSetInvalid(&change->tid);
-	bucket = &bag->buckets[hash & (bag->nbuckets - 1)];
-	change->next = *bucket;
-	*bucket = change;
+	pgt_row_bag_put(bag, change);
 	if (bag->last == NULL)
 		bag->first = change;
 	else
 		bag->last->later = change;
 	bag->last = change;
-	bag->n++;
 	return change;
 }
 

@@ -296,8 +296,9 @@ next_match(PgtTarget *target, MinimalTuple image)
 	return false;
 }
 
-static void
-report_missing(PgtTarget *target)
+/* A row to be retracted is not there. */
+void
+pgt_target_report_missing(PgtTarget *target)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
@@ -373,7 +374,7 @@ pgt_target_delete(PgtTarget *target, MinimalTuple image, int64 count)
 	for (; count > 0; count--)
 	{
 		if (!next_match(target, image))
-			report_missing(target);
+			pgt_target_report_missing(target);
 		pgt_target_delete_at(target, image, &target->found->tts_tid);
 	}
 	ExecClearTuple(target->found);
@@ -394,7 +395,7 @@ pgt_target_update(PgtTarget *target, MinimalTuple from, ItemPointer tid,
 	{
 		seek(target, from);
 		if (!next_match(target, from))
-			report_missing(target);
+			pgt_target_report_missing(target);
 		found = target->found->tts_tid;
 		ExecClearTuple(target->found);
 		tid = &found;
@@ -487,13 +488,8 @@ pgt_target_pair(PgtTarget *target, PgtRowChange **deletions, uint32 ndeletions,
 	bag = pgt_row_bag_make(ndeletions);
 	for (uint32 i = 0; i < ndeletions; i++)
 	{
-		PgtRowChange *change = deletions[i];
-		PgtRowChange **bucket;
-
-		set_key(target, change);
-		bucket = &bag->buckets[change->hash & (bag->nbuckets - 1)];
-		change->next = *bucket;
-		*bucket = change;
+		set_key(target, deletions[i]);
+		pgt_row_bag_put(bag, deletions[i]);
 	}
 	for (uint32 i = 0; i < ninsertions; i++)
 	{

@@ -68,6 +68,7 @@ extern MinimalTuple pgt_target_key_image(PgtTarget *target,
 /* Delete count rows that look like image; error XX001 if there are fewer. */
 extern void pgt_target_delete(PgtTarget *target, MinimalTuple image,
 							  int64 count);
+extern void pgt_target_report_missing(PgtTarget *target);
 extern void pgt_target_delete_at(PgtTarget *target, MinimalTuple image,
 								 ItemPointer tid);
 /* Turn the one row that looks like "from" into "to"; tid may be NULL. */
@@ -94,6 +95,8 @@ typedef struct PgtRowBag
 extern PgtRowBag *pgt_row_bag_make(uint32 expected);
 extern PgtRowChange *pgt_row_bag_find(PgtRowBag *bag, MinimalTuple image,
 									  uint64 hash);
+/* For look-ups only: a change whose hash is set, distinct from those there. */
+extern void pgt_row_bag_put(PgtRowBag *bag, PgtRowChange *change);
 /* Finds or adds; a new image gets weight 0 and is not copied. */
 extern PgtRowChange *pgt_row_bag_get(PgtRowBag *bag, MinimalTuple image,
 									 uint64 hash, bool *added);
