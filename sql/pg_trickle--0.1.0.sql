@@ -111,7 +111,7 @@ CREATE TABLE pgtrickle.pgt_dependencies (
 );
 CREATE INDEX pgt_dependencies_source ON pgtrickle.pgt_dependencies (source_relid);
 
-CREATE SEQUENCE pgtrickle.pgt_refresh_id_seq CACHE 100;
+CREATE SEQUENCE pgtrickle.pgt_refresh_id_seq;   -- no cache: ids follow time, pruning relies on it
 CREATE TABLE pgtrickle.pgt_refresh_history (
     refresh_id bigint PRIMARY KEY,
     pgt_id bigint NOT NULL,

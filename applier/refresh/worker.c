@@ -82,8 +82,9 @@ try_refresh(PgtRefreshRecord *record, PgtRefreshMode mode, const char *reason,
 	PG_TRY();
 	{
 		StartTransactionCommand();
-		/* waits for a manual refresh: what it leaves unabsorbed is ours to do */
-		pgt_refresh_run(record->pgt_id, mode, true, false, false, result);
+		/* a manual refresh in an open transaction must not hold a worker:
+		 * SKIPPED, and the scheduler tries again */
+		pgt_refresh_run(record->pgt_id, mode, false, false, false, result);
 		if (reason != NULL && result->reason == NULL)
 			result->reason = reason;
 		complete_record(record, result);

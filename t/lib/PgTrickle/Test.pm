@@ -82,7 +82,7 @@ sub create_extension
 
 # SQL that counts the rows (by multiplicity and by their text, so that equal
 # values of another image differ too) in which a stream table and its query
-# differ.
+# differ.  The aliases are no column's name: a column q would hide a row q.
 sub _difference_sql
 {
 	my ($node, $db, $st) = @_;
@@ -90,8 +90,8 @@ sub _difference_sql
 		"SELECT defining_query FROM pgtrickle.pgt_stream_tables WHERE pgt_relid = '$st'::regclass");
 	die "$st is no stream table" if $query eq '';
 	$query =~ s/;\s*$//;
-	my $stored = qq{SELECT t::text COLLATE "C" FROM $st t};
-	my $wanted = qq{SELECT q::text COLLATE "C" FROM ($query) q};
+	my $stored = qq{SELECT pgt_s::text COLLATE "C" FROM $st pgt_s};
+	my $wanted = qq{SELECT pgt_q::text COLLATE "C" FROM ($query) pgt_q};
 	return "SELECT count(*) FROM (($stored EXCEPT ALL $wanted) UNION ALL ($wanted EXCEPT ALL $stored)) d";
 }
 
