@@ -27,7 +27,7 @@
 #include "applier/settings.h"
 
 #define MAX_PARTS 64
-/* Beyond, one group's rows are all alike under the hash: no use to split. */
+/* Beyond, what is left is alike under the hash: no use to split. */
 #define MAX_DEPTH 4
 #define CHECK_MEMORY_ROWS 256
 
@@ -84,8 +84,7 @@ pgt_reduce_prepare(PgtReduceOp *op)
 
 /* ---- running ---- */
 
-static void
-absorb(PgtReduction *r, Tuplestorestate *input, int depth);
+static void absorb(PgtReduction *r, Tuplestorestate *input, int depth);
 
 static PgtReduction *
 begin(PgtReduceOp *op, QueryEnvironment *env, Tuplestorestate *out)
@@ -243,7 +242,8 @@ finish_batch(PgtReduction *r)
 static void
 absorb(PgtReduction *r, Tuplestorestate *input, int depth)
 {
-	bool		bounded = depth < MAX_DEPTH;
+	/* one group cannot be split */
+	bool		bounded = depth < MAX_DEPTH && r->op->nkeys > 0;
 	bool		removals = false;
 	bool		additions = false;
 	int64		full;
