@@ -26,11 +26,13 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "applier/capture/buffer.h"
 #include "applier/capture/capture.h"
 #include "applier/catalog/catalog.h"
+#include "applier/settings.h"
 #include "decoder/compat.h"
 
 /* A segment of this many pages has grown enough to be worth the catalog
@@ -56,22 +58,28 @@ segment_pages(PgtBufferRef ref)
 }
 
 /* A reader without a frontier has yet to be filled, and may be filling now
- * under a snapshot that we do not know: all is needed. */
+ * under a snapshot that we do not know: all is needed.  One that is marked for
+ * rebuild reads its sources anew: nothing is, and a rebuild under way holds a
+ * lock on the segments (attach.c) until it is no longer marked. */
+static bool
+needs_segment(const PgtDependency *d, Relation heap, Oid index)
+{
+	PgtStreamTable *st = pgt_stream_table_get(d->pgt_id, true);
+
+	if (st == NULL || st->needs_reinit)
+		return false;
+	return pgt_segment_has_pending(heap, index,
+								   pgt_progress_get(d->pgt_id)->frontier);
+}
+
 static bool
 is_needed(Oid relid, Relation heap, Oid index)
 {
 	ListCell   *lc;
 
 	foreach(lc, pgt_dependency_readers(relid))
-	{
-		PgtDependency *d = lfirst(lc);
-		PgtProgress *progress = pgt_progress_get(d->pgt_id);
-
-		if (progress == NULL)
-			continue;
-		if (pgt_segment_has_pending(heap, index, progress->frontier))
+		if (needs_segment(lfirst(lc), heap, index))
 			return true;
-	}
 	return false;
 }
 
@@ -105,6 +113,42 @@ try_empty(Oid relid, PgtBufferRef ref)
 	}
 	table_close(heap, NoLock);
 	return result;
+}
+
+/*
+ * A reader that nobody refreshes (suspended, or given up after errors) must not
+ * fill the disk: past pg_trickle.buffer_alert_threshold pending changes it
+ * is marked for rebuild and loses its claim.
+ */
+static void
+give_up_reader(Oid relid, const PgtDependency *d)
+{
+	PgtStreamTable *st = pgt_stream_table_get(d->pgt_id, true);
+	int64		pending;
+	int64		bytes;
+	TimestampTz oldest;
+	TimestampTz last;
+
+	if (st == NULL || st->needs_reinit ||
+		!(st->suspended || strcmp(st->status, "ERROR") == 0))
+		return;
+	pgt_buffer_stats(relid, pgt_progress_get(d->pgt_id)->frontier, &pending,
+					 &bytes, &oldest, &last);
+	if (pending <= pgt_buffer_alert_threshold)
+		return;
+	pgt_stream_table_set_status(d->pgt_id, st->status, true,
+								psprintf("more than %d changes of \"%s\" were waiting while it was not refreshed",
+										 pgt_buffer_alert_threshold,
+										 get_rel_name(relid)));
+}
+
+static void
+give_up_readers(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, pgt_dependency_readers(relid))
+		give_up_reader(relid, lfirst(lc));
 }
 
 /* Writers go to the other segment from their next transactions on. */
@@ -147,6 +191,7 @@ clean(Oid relid)
 	/* with no writer about, the grown one can be emptied where it is */
 	if (try_empty(relid, ref[source->segment]) == EMPTY)
 		return idle != IN_USE;
+	give_up_readers(relid);
 	if (idle != EMPTY)
 		return false;
 	return switch_writers(relid, ref[0]);

@@ -52,6 +52,7 @@
 #define PGT_CLEAN_BUSY_MS		1000
 #define PGT_CLEAN_BUSY_CHANGES	100000
 #define PGT_PRUNE_EVERY_MS		60000
+#define PGT_WATCH_EVERY_MS		60000
 #define PGT_PRUNE_BUSY_MS		1000
 #define PGT_PRUNE_ROWS			1000
 
@@ -67,6 +68,7 @@ typedef struct Scheduler
 	TimestampTz events_sent_at;
 	int			refreshes_since_prune;
 	TimestampTz prune_at;
+	TimestampTz watch_at;		/* look at idle readers' buffers; 0: at once */
 } Scheduler;
 
 static Scheduler self;
@@ -334,6 +336,7 @@ reload(bool outside)
 	check_extension();
 	self.graph = pgt_graph_load(TopMemoryContext, old);
 	commit_transaction();
+	self.watch_at = 0;
 	for (int i = 0; i < self.graph->nnodes; i++)
 	{
 		PgtNode    *node = &self.graph->nodes[i];
@@ -677,6 +680,38 @@ clean_time(const PgtGraphSource *source)
 	return TimestampTzPlusMilliseconds(source->cleaned_at, every);
 }
 
+static bool
+is_idle(const PgtNode *node)
+{
+	return node->status != PGT_NODE_ACTIVE && !node->needs_reinit;
+}
+
+static bool
+any_idle(void)
+{
+	for (int i = 0; i < self.graph->nnodes; i++)
+		if (is_idle(&self.graph->nodes[i]))
+			return true;
+	return false;
+}
+
+/* No refresh leads to a clean-up for a stream table that is suspended, while
+ * its sources' buffers grow: they are looked at now and then. */
+static void
+watch_idle_readers(TimestampTz now)
+{
+	if (!any_idle() || self.watch_at > now)
+		return;
+	self.watch_at = TimestampTzPlusMilliseconds(now, PGT_WATCH_EVERY_MS);
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		const PgtNode *node = &self.graph->nodes[i];
+
+		for (int j = 0; is_idle(node) && j < node->nsources; j++)
+			self.graph->sources[node->sources[j]].clean_wanted = true;
+	}
+}
+
 typedef struct CleanWork
 {
 	Oid			relid;
@@ -768,6 +803,8 @@ next_time(void)
 												   PGT_EVENTS_EVERY_MS));
 	if (self.refreshes_since_prune > 0)
 		earlier(&when, self.prune_at);
+	if (any_idle())
+		earlier(&when, self.watch_at);
 	return when;
 }
 
@@ -827,6 +864,7 @@ schedule(void)
 		send_due_events(now);
 		if (self.again)
 			continue;
+		watch_idle_readers(now);
 		clean_buffers(now);
 		prune_history(now);
 		sleep_until_needed(waiting, wait_event);
