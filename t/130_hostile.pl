@@ -72,7 +72,7 @@ refreshed(odd_rows => 'DIFFERENTIAL', 'json and point');
 
 # a pair of rows that never existed together divides by zero
 sql('CREATE TABLE l (k int, a int); CREATE TABLE r (k int, b int); INSERT INTO l VALUES (1, 10); INSERT INTO r VALUES (2, 0)');
-create(quotient => 'SELECT l.a / r.b AS q FROM l JOIN r USING (k)');
+create(quotient => 'SELECT l.a / r.b AS quotient FROM l JOIN r USING (k)');
 sql('UPDATE r SET b = 5; INSERT INTO l VALUES (2, 10)');
 sql("SELECT pgtrickle.refresh_stream_table('public.quotient')");
 equals_query($node, 'postgres', 'public.quotient', 'a mixed term divides by zero');
