@@ -53,7 +53,7 @@ make -s -C "$PGT_WORK/tree" -j"$(nproc)" COPT="$copt" all install
 chown -R "$(server_user)" "$PGT_WORK"
 cd "$PGT_WORK/tree"
 
-# the settings of the tests, without what this server's release does not know
+# the settings of the tests; see PgTrickle::Test
 mkdir -p "$PGT_WORK/log"
 chown "$(server_user)" "$PGT_WORK/log"
 export PATH=$PGT_BINDIR:$PATH LC_ALL=C.UTF-8
@@ -63,6 +63,9 @@ as_server_user initdb -D "$PGT_WORK/data" -A trust -N -U postgres >/dev/null
 	say "pg_trickle.enabled = off"
 	say "listen_addresses = ''"
 	say "unix_socket_directories = '$PGT_WORK'"
+	if as_server_user postgres --describe-config | grep -q '^output_plugin_libraries'; then
+		say "output_plugin_libraries = 'pgoutput, test_decoding, pg_trickle_decoder'"
+	fi
 } >>"$PGT_WORK/data/postgresql.conf"
 
 case $kind in
@@ -85,13 +88,14 @@ as_server_user pg_isready -q -h "$PGT_WORK" || { tail -n 20 "$PGT_WORK/log/serve
 mapfile -t tests < <(perl -0777 -ne 's/\\\n/ /g; print join "\n", split " ", $1 if /^REGRESS\s*=[ \t]*(.*)$/m' Makefile)
 [ $# = 0 ] || tests=(extension $(printf '%s\n' "$@" | grep -vx extension || true))
 as_server_user "$regress_program" --inputdir=. --outputdir="$PGT_WORK" --bindir= --host="$PGT_WORK" \
-	--user=postgres --dbname=regress "${tests[@]}" || true
+	--user=postgres --dbname=regress "${tests[@]}" ||
+	say "some tests failed; what counts here is the reports"
 stop_servers
-wait
+wait || true
 server=
 
 # reports in whose stack the extension stands
-reports=$(cat "$PGT_WORK"/log/report.* 2>/dev/null | awk -v kind="$kind" '
+reports=$(find "$PGT_WORK/log" -name "report*" -exec cat {} + | awk -v kind="$kind" '
 	/BEGIN-REPORT/ || /^=+[0-9]+=+ERROR/ || /runtime error:/ { if (ours) printf "%s\n", text; text = ""; ours = 0 }
 	{ text = text $0 "\n" }
 	/pg_trickle(_decoder)?\.so|(applier|decoder)\/[a-z_\/]+\.[ch]:/ { ours = 1 }
