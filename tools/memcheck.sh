@@ -63,7 +63,7 @@ as_server_user initdb -D "$PGT_WORK/data" -A trust -N -U postgres >/dev/null
 	say "pg_trickle.enabled = off"
 	say "listen_addresses = ''"
 	say "unix_socket_directories = '$PGT_WORK'"
-	if as_server_user postgres --describe-config | grep -q '^output_plugin_libraries'; then
+	if as_server_user postgres --describe-config | grep '^output_plugin_libraries' >/dev/null; then
 		say "output_plugin_libraries = 'pgoutput, test_decoding, pg_trickle_decoder'"
 	fi
 } >>"$PGT_WORK/data/postgresql.conf"
