@@ -38,6 +38,10 @@
 #include "applier/dvm/functions.h"
 #include "decoder/compat.h"
 
+/* Aggregates of one level whose state surely fits a row: some 34 bytes each
+ * when all that can be is stored out of line. */
+#define PGT_MAX_AGGREGATES 150
+
 typedef struct Check
 {
 	PgtQueryCheck *result;
@@ -742,6 +746,22 @@ dependent_walker(Node *node, DependentCheck *d)
 	return expression_tree_walker(node, dependent_walker, d);
 }
 
+/* All aggregates of a level share one row of state. */
+static void
+check_aggregates(Check *c, const Query *query)
+{
+	List	   *all = list_make2(query->targetList, query->havingQual);
+	List	   *aggrefs;
+
+	if (!query->hasAggs)
+		return;
+	aggrefs = pull_var_clause((Node *) all, PVC_INCLUDE_AGGREGATES |
+							  PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
+	if (list_length(aggrefs) > PGT_MAX_AGGREGATES)
+		full_only(c, psprintf("a SELECT with more than %d columns and aggregates", PGT_MAX_AGGREGATES),
+				  "The state of its groups would not fit a row.", -1);
+}
+
 static void
 check_normalised_level(Check *c, const Query *query)
 {
@@ -757,6 +777,7 @@ check_normalised_level(Check *c, const Query *query)
 	foreach(lc, query->rtable)
 		if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_SUBQUERY)
 			check_normalised_level(c, lfirst_node(RangeTblEntry, lc)->subquery);
+	check_aggregates(c, query);
 	if (query->groupClause == NIL)
 		return;
 	foreach(lc, query->groupClause)

@@ -259,7 +259,8 @@ pgt_value_hash(Datum value, bool isnull, int16 typlen, bool typbyval,
 
 /*
  * Hash of a whole row as the identity index of a stream table computes it:
- * flat for up to PGT_ROW_HASH_ARGS columns, else rows of that many.
+ * flat for up to PGT_ROW_HASH_ARGS columns, else rows of that many; of its
+ * first PGT_ROW_HASH_COLUMNS columns.
  */
 uint64
 pgt_row_hash_values(const PgtImager *imager, const Datum *values,
@@ -268,9 +269,10 @@ pgt_row_hash_values(const PgtImager *imager, const Datum *values,
 	TupleDesc	desc = imager->desc;
 	uint64		hash = PGT_ROW_HASH_SEED;
 	uint64		part = PGT_ROW_HASH_SEED;
-	bool		nested = desc->natts > PGT_ROW_HASH_ARGS;
+	int			ncolumns = Min(desc->natts, PGT_ROW_HASH_COLUMNS);
+	bool		nested = ncolumns > PGT_ROW_HASH_ARGS;
 
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		uint64		h = pgt_value_hash(values[i], isnull[i], att->attlen,
@@ -280,7 +282,7 @@ pgt_row_hash_values(const PgtImager *imager, const Datum *values,
 			hash = pgt_row_hash_step(hash, h);
 		else
 			part = pgt_row_hash_step(part, h);
-		if (nested && ((i + 1) % PGT_ROW_HASH_ARGS == 0 || i + 1 == desc->natts))
+		if (nested && ((i + 1) % PGT_ROW_HASH_ARGS == 0 || i + 1 == ncolumns))
 		{
 			hash = pgt_row_hash_step(hash, part);
 			part = PGT_ROW_HASH_SEED;

@@ -57,6 +57,10 @@ extern uint64 pgt_row_hash_values(const PgtImager *imager, const Datum *values,
 /* Arguments of one row_hash call; more columns are nested in rows of so many. */
 #define PGT_ROW_HASH_ARGS 100
 
+/* Columns that go into it: the index expression of more does not fit a row of
+ * pg_index before 16, and the row found is compared whole in any case. */
+#define PGT_ROW_HASH_COLUMNS 400
+
 extern uint64 pgt_row_hash_step(uint64 hash, uint64 value_hash);
 
 #endif							/* PGT_IMAGE_H */

@@ -127,7 +127,7 @@ append_row_hash(StringInfo sql, Relation rel)
 		live += TupleDescAttr(desc, i)->attisdropped ? 0 : 1;
 	nested = live > PGT_ROW_HASH_ARGS;
 	appendStringInfoString(sql, "pgtrickle.row_hash(");
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < desc->natts && n < PGT_ROW_HASH_COLUMNS; i++)
 	{
 		if (TupleDescAttr(desc, i)->attisdropped)
 			continue;
