@@ -131,6 +131,10 @@ CREATE TABLE pgtrickle.pgt_refresh_history (
 CREATE INDEX pgt_refresh_history_st ON pgtrickle.pgt_refresh_history (pgt_id, refresh_id);
 CREATE INDEX pgt_refresh_history_time ON pgtrickle.pgt_refresh_history (start_time);
 
+-- Emptied by a crash like every unlogged table: see schedule/unlogged.c.
+CREATE UNLOGGED TABLE pgtrickle.pgt_unlogged_marker (present bool NOT NULL);
+INSERT INTO pgtrickle.pgt_unlogged_marker VALUES (true);
+
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_definitions', '');
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_id_seq', '');
 

@@ -39,6 +39,7 @@
 #include "applier/schedule/graph.h"
 #include "applier/schedule/notify.h"
 #include "applier/schedule/pool.h"
+#include "applier/schedule/unlogged.h"
 #include "applier/settings.h"
 #include "decoder/compat.h"
 
@@ -501,6 +502,14 @@ fail_running(void *arg)
 }
 
 static void
+check_unlogged(void *arg)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgt_unlogged_check();
+	PopActiveSnapshot();
+}
+
+static void
 handle_result(const PgtJob *job)
 {
 	PgtNode    *node = pgt_graph_find(self.graph, job->pgt_id);
@@ -902,6 +911,7 @@ pgt_scheduler_main(Datum arg)
 	pgt_pool_init(self.db);
 	pgt_pool_expel_strangers();
 	(void) run_guarded(fail_running, &everyone, "close the refresh history");
+	(void) run_guarded(check_unlogged, NULL, "look for unlogged tables emptied by a crash");
 	pgstat_report_activity(STATE_IDLE, NULL);
 	reload(true);
 	schedule();
