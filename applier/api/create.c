@@ -183,8 +183,7 @@ say_mode(const PgtStreamTable *st, const PgtPlannedQuery *q)
 	if (strcmp(st->refresh_mode, "AUTO") == 0 && q->reason != NULL)
 		ereport(NOTICE,
 				(errmsg("stream table \"%s\" is refreshed in mode FULL", st->name),
-				 errdetail("%s.", q->reason),
-				 q->check->hint ? errhint("%s", q->check->hint) : 0));
+				 errdetail("%s.", q->reason)));
 	if (q->check->uses_stable)
 		ereport(NOTICE,
 				(errmsg("stream table \"%s\" calls functions whose results depend on settings", st->name),
