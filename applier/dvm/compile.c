@@ -10,7 +10,8 @@
  * and the output (left out where that is the REDUCE's row as it is).
  * A subquery in FROM is an operator of its own; nothing is pulled up here: in
  * a new state it is a subquery again, which PostgreSQL's planner pulls up.
- * UNION ALL of any nesting is one UNION_ALL over its branches.
+ * UNION ALL of any nesting is one UNION_ALL over its branches, as long as the
+ * nested ones have the types of the whole.
  *
  * All scans of one relation carry the same columns, those that any of them
  * uses, so one delta per relation serves every occurrence.
@@ -60,6 +61,7 @@ typedef struct LevelInputs
 } LevelInputs;
 
 static PgtOp *compile_level(Compiler *c, Query *query);
+static PgtOp *compile_branch(Compiler *c, const Query *query, Node *branch);
 
 /* ---- descriptors ---- */
 
@@ -789,19 +791,24 @@ compile_distinct(Compiler *c, const Query *query, PgtOp *input)
 
 /* ---- UNION ALL ---- */
 
+/*
+ * Subqueries and nested set operations.  One whose columns have the types of
+ * the whole is taken apart; others convert values on the way, as in
+ * (numeric UNION ALL real) UNION ALL double precision.
+ */
 static void
-collect_branches(const Query *query, Node *node, List **branches)
+collect_branches(const Query *query, Node *node, const SetOperationStmt *whole,
+				 List **branches)
 {
-	if (IsA(node, RangeTblRef))
-	{
-		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex,
-									  query->rtable);
+	SetOperationStmt *setop = (SetOperationStmt *) node;
 
-		*branches = lappend(*branches, rte->subquery);
+	if (IsA(node, RangeTblRef) || !equal(setop->colTypes, whole->colTypes))
+	{
+		*branches = lappend(*branches, node);
 		return;
 	}
-	collect_branches(query, castNode(SetOperationStmt, node)->larg, branches);
-	collect_branches(query, castNode(SetOperationStmt, node)->rarg, branches);
+	collect_branches(query, setop->larg, whole, branches);
+	collect_branches(query, setop->rarg, whole, branches);
 }
 
 /* A branch whose column types are not yet those of the result. */
@@ -825,34 +832,53 @@ coerce_branch(Compiler *c, PgtOp *op, const SetOperationStmt *setop)
 	return same ? op : project_over(c, op, NIL, exprs, NIL);
 }
 
-/* Type, typmod and collation of the columns: expressions of the result. */
+/* Type, typmod and collation of the columns; their names from the query. */
 static TupleDesc
-union_desc(const Query *query)
+union_desc(const Query *query, const SetOperationStmt *setop)
 {
 	List	   *exprs;
 	List	   *names;
+	TupleDesc	desc;
 
 	output_columns(query, &exprs, &names);
-	return pgt_exprs_desc(exprs, names);
+	desc = CreateTemplateTupleDesc(list_length(names));
+	for (int i = 0; i < list_length(names); i++)
+	{
+		TupleDescInitEntry(desc, i + 1, list_nth(names, i),
+						   list_nth_oid(setop->colTypes, i),
+						   list_nth_int(setop->colTypmods, i), 0);
+		TupleDescInitEntryCollation(desc, i + 1,
+									list_nth_oid(setop->colCollations, i));
+	}
+	pgt_tupdesc_finish(desc);
+	return desc;
 }
 
 static PgtOp *
-compile_union(Compiler *c, const Query *query)
+compile_union(Compiler *c, const Query *query, SetOperationStmt *setop)
 {
-	SetOperationStmt *setop = castNode(SetOperationStmt, query->setOperations);
 	PgtUnionOp *un = palloc0(sizeof(PgtUnionOp));
 	List	   *branches = NIL;
 	List	   *inputs = NIL;
 	ListCell   *lc;
 
-	collect_branches(query, (Node *) setop, &branches);
+	collect_branches(query, (Node *) setop, setop, &branches);
 	foreach(lc, branches)
 		inputs = lappend(inputs,
-						 coerce_branch(c, compile_level(c, lfirst_node(Query, lc)),
+						 coerce_branch(c, compile_branch(c, query, lfirst(lc)),
 									   setop));
-	finish_op(c, &un->op, PGT_OP_UNION_ALL, inputs, union_desc(query),
+	finish_op(c, &un->op, PGT_OP_UNION_ALL, inputs, union_desc(query, setop),
 			  psprintf("union all of %d", list_length(inputs)));
 	return &un->op;
+}
+
+static PgtOp *
+compile_branch(Compiler *c, const Query *query, Node *branch)
+{
+	if (IsA(branch, SetOperationStmt))
+		return compile_union(c, query, (SetOperationStmt *) branch);
+	return compile_level(c, rt_fetch(castNode(RangeTblRef, branch)->rtindex,
+									 query->rtable)->subquery);
 }
 
 /* ---- levels ---- */
@@ -863,7 +889,8 @@ compile_level(Compiler *c, Query *query)
 	PgtOp	   *op;
 
 	if (query->setOperations != NULL)
-		return compile_union(c, query);
+		return compile_union(c, query, castNode(SetOperationStmt,
+												query->setOperations));
 	if (query->hasAggs || query->groupClause != NIL || query->havingQual != NULL)
 		op = compile_grouped(c, query);
 	else
