@@ -368,6 +368,21 @@ note_alter_table(PgtDdlFrame *frame, const AlterTableStmt *stmt)
 		note_alter_command(frame, relid, lfirst_node(AlterTableCmd, lc));
 }
 
+/* Rows of inheritance children are not in the unique indexes of the parents. */
+static void
+note_unkeyed(PgtDdlFrame *frame, Oid parent)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(parent) == RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(lc, pgt_ddl_ancestors(parent))
+		note_in_frame(frame, PGT_DDL_KEY_DROPPED, RelationRelationId,
+					  lfirst_oid(lc),
+					  psprintf("a child table was added to table \"%s\"",
+							   get_rel_name(parent)));
+}
+
 static void
 note_new_child(PgtDdlFrame *frame, const CreateStmt *stmt, bool foreign)
 {
@@ -378,6 +393,8 @@ note_new_child(PgtDdlFrame *frame, const CreateStmt *stmt, bool foreign)
 		Oid			parent = lookup(lfirst_node(RangeVar, lc));
 
 		note_in_frame(frame, PGT_DDL_FAMILY, RelationRelationId, parent, NULL);
+		if (OidIsValid(parent))
+			note_unkeyed(frame, parent);
 		if (foreign)
 			note_tree(frame, parent, "a foreign table was added to table \"%s\"");
 	}

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_opfamily.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -45,6 +46,22 @@ static List *level_key(const Query *query);
 
 /* ---- keys of sources ---- */
 
+static Oid
+default_opfamily(Oid type)
+{
+	return lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
+/* Are values that the index tells apart different in an output column, too? */
+static bool
+compares_as_column(Form_pg_attribute att, Relation index, int nth)
+{
+	return index->rd_opfamily[nth] == default_opfamily(att->atttypid) &&
+		(!OidIsValid(att->attcollation) ||
+		 att->attcollation == index->rd_indcollation[nth] ||
+		 get_collation_isdeterministic(att->attcollation));
+}
+
 static bool
 is_usable_key(Relation rel, Relation index)
 {
@@ -60,7 +77,9 @@ is_usable_key(Relation rel, Relation index)
 		AttrNumber	attno = form->indkey.values[i];
 
 		if (attno <= 0 ||
-			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull ||
+			!compares_as_column(TupleDescAttr(RelationGetDescr(rel), attno - 1),
+								index, i))
 			return false;
 	}
 	return true;
@@ -104,12 +123,6 @@ relation_keys(int rtindex, const RangeTblEntry *rte)
 	}
 	table_close(rel, NoLock);
 	return keys;
-}
-
-static Oid
-default_opfamily(Oid type)
-{
-	return lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 }
 
 static List *
@@ -157,6 +170,28 @@ is_known(Node *expr, List *known)
 	return true;
 }
 
+/*
+ * Does the operator compare as the key's index does?  One between types may
+ * not: two timestamps can be the same timestamptz.  And neither does one under
+ * a collation that finds different strings equal.
+ */
+static bool
+equates_like_key(const OpExpr *op, Oid opfamily)
+{
+	int			strategy;
+	Oid			left;
+	Oid			right;
+
+	if (get_op_opfamily_strategy(op->opno, opfamily) != BTEqualStrategyNumber)
+		return false;
+	get_op_opfamily_properties(op->opno, opfamily, false, &strategy, &left,
+							   &right);
+	if (left != right && opfamily != INTEGER_BTREE_FAM_OID)
+		return false;
+	return !OidIsValid(op->inputcollid) ||
+		get_collation_isdeterministic(op->inputcollid);
+}
+
 /* Is the column equated with something that the other sources determine? */
 static bool
 is_equated(const SourceKey *key, int nth, List *quals, List *others)
@@ -170,7 +205,7 @@ is_equated(const SourceKey *key, int nth, List *quals, List *others)
 		OpExpr	   *op = lfirst(lc);
 
 		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
-			get_op_opfamily_strategy(op->opno, opfamily) != BTEqualStrategyNumber)
+			!equates_like_key(op, opfamily))
 			continue;
 		for (int side = 0; side < 2; side++)
 		{
