@@ -50,6 +50,7 @@ REGRESS = \
 	dvm_versions \
 	dvm_plans \
 	dvm_sources \
+	dvm_keys \
 	reduce_moving \
 	reduce_extremes \
 	reduce_recompute \

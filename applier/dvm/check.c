@@ -164,6 +164,12 @@ note_column(Check *c, int level, int varno, AttrNumber attno, int location)
 	}
 	if (!c->expanded || rte->relkind == RELKIND_VIEW)
 		return;
+	if (rte->relkind == RELKIND_PARTITIONED_TABLE &&
+		get_attgenerated(rte->relid, attno) != '\0')
+		full_only(c, psprintf("generated column \"%s\" of a partitioned table",
+							  get_attname(rte->relid, attno, false)),
+				  "Rows routed to a partition may be captured before it is computed.",
+				  location);
 	use = add_use(&c->result->sources, rte->relid, "TABLE");
 	use->columns = bms_add_member(use->columns, attno);
 	get_atttypetypmodcoll(rte->relid, attno, &type, &typmod, &collation);
@@ -729,8 +735,19 @@ has_equality(Oid type)
 typedef struct DependentCheck
 {
 	Check	   *check;
+	const Query *query;
 	List	   *keys;
 } DependentCheck;
+
+/* The primary key of a parent says nothing about the rows of its children. */
+static bool
+may_not_depend(const Query *query, const Var *var)
+{
+	RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
+
+	return rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_RELATION &&
+		rte->inh && has_subclass(rte->relid);
+}
 
 /* Columns outside of aggregates and keys become keys themselves. */
 static bool
@@ -743,6 +760,10 @@ dependent_walker(Node *node, DependentCheck *d)
 				  psprintf("an ungrouped column of type %s",
 						   format_type_be(((Var *) node)->vartype)),
 				  "The type has no equality operator.", -1);
+	else if (IsA(node, Var) && may_not_depend(d->query, (Var *) node))
+		full_only(d->check, "an ungrouped column of a table with children",
+				  "The primary key by which it may stay ungrouped does not hold for the rows of the children.",
+				  -1);
 	return expression_tree_walker(node, dependent_walker, d);
 }
 
@@ -765,7 +786,7 @@ check_aggregates(Check *c, const Query *query)
 static void
 check_normalised_level(Check *c, const Query *query)
 {
-	DependentCheck d = {c, NIL};
+	DependentCheck d = {c, query, NIL};
 	List	   *rtindexes;
 	List	   *quals;
 	ListCell   *lc;
