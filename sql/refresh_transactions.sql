@@ -120,6 +120,36 @@ BEGIN; DELETE FROM den; INSERT INTO den VALUES (2, 5); INSERT INTO num VALUES (2
 SELECT action FROM pgtrickle.refresh_stream_table('quotient');
 SELECT * FROM quotient;
 
+-- in the middle of a statement its changes are not captured yet
+CREATE TABLE busy (id int, other int) PARTITION BY RANGE (id);
+CREATE TABLE busy_low PARTITION OF busy FOR VALUES FROM (0) TO (100);
+SELECT pgtrickle.create_stream_table('of_busy', 'SELECT id FROM busy', refresh_mode => 'DIFFERENTIAL');
+CREATE FUNCTION refresh_busy() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pgtrickle.refresh_stream_table('of_busy', 'FULL');
+	RETURN 7;
+END $$;
+CREATE FUNCTION refresh_after() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM refresh_busy();
+	RETURN NULL;
+END $$;
+\set VERBOSITY terse
+INSERT INTO busy SELECT i, CASE i WHEN 3 THEN refresh_busy() END FROM generate_series(1, 3) i;
+CREATE TRIGGER a_row AFTER INSERT ON busy FOR EACH ROW EXECUTE FUNCTION refresh_after();
+INSERT INTO busy VALUES (4);
+INSERT INTO busy_low VALUES (4);
+COPY busy FROM stdin WITH (DELIMITER ',');
+5,5
+\.
+DROP TRIGGER a_row ON busy;
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON busy_low DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION refresh_after();
+INSERT INTO busy VALUES (6), (7);
+\set VERBOSITY default
+SELECT action FROM pgtrickle.refresh_stream_table('of_busy');
+SELECT * FROM of_busy ORDER BY id;
+
 -- read-only transactions cannot refresh
 BEGIN READ ONLY;
 SELECT pgtrickle.refresh_stream_table('st');

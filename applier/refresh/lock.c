@@ -12,16 +12,24 @@
  * tables takes its locks in another order, and would meet a waiting worker in
  * a deadlock.
  *
+ * A statement's changes are captured when it ends.  A refresh out of the middle
+ * of it, by a trigger or a function, would see rows whose changes come later
+ * and count them twice: it is refused.
+ *
  * The refresh lock is an advisory lock of a class that the SQL functions
  * cannot name (they use 1 and 2), so that no user can hold it.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "tcop/pquery.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 
 #include "applier/refresh/lock.h"
 
@@ -95,4 +103,46 @@ pgt_lock_relations(Oid st_relid, List *dependencies, bool wait)
 		lock_tree(d->source_relid);
 	}
 	return true;
+}
+
+/*
+ * Whoever runs a statement holds a reference.  So does core while it fires the
+ * deferred triggers of a commit, when no portal runs and all is captured.
+ */
+static bool
+is_being_written(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	int			harmless = ActivePortal == NULL ? 2 : 1;
+	bool		result;
+
+	if (!RelationIsValid(rel))
+		return false;
+	result = rel->rd_refcnt > harmless &&
+		CheckRelationLockedByMe(rel, RowExclusiveLock, false);
+	RelationClose(rel);
+	return result;
+}
+
+void
+pgt_lock_check_not_written(const char *st_name, List *dependencies)
+{
+	ListCell   *lc;
+	ListCell   *member;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+	foreach(lc, dependencies)
+	{
+		Oid			source = ((const PgtDependency *) lfirst(lc))->source_relid;
+
+		foreach(member, find_all_inheritors(source, NoLock, NULL))
+			if (is_being_written(lfirst_oid(member)))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_IN_USE),
+						 errmsg("cannot refresh stream table \"%s\" because \"%s\" is being used by active queries in this session",
+								st_name, get_rel_name(lfirst_oid(member))),
+						 errdetail("The changes of a statement are complete when it has ended."),
+						 errhint("Refresh after the statement, or from a constraint trigger that is INITIALLY DEFERRED.")));
+	}
 }

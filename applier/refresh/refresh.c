@@ -460,7 +460,11 @@ load(Refresh *r, int64 pgt_id, PgtRefreshMode mode, bool wait)
 	r->progress = pgt_progress_get(pgt_id);
 	r->dependencies = pgt_dependency_of(pgt_id);
 	r->mode = mode;
-	return pgt_lock_relations(r->st->relid, r->dependencies, wait);
+	if (!pgt_lock_relations(r->st->relid, r->dependencies, wait))
+		return false;
+	if (!is_full(r->st))
+		pgt_lock_check_not_written(r->st->name, r->dependencies);
+	return true;
 }
 
 void
