@@ -12,6 +12,7 @@
 #include "applier/api/alter.h"
 #include "applier/api/create.h"
 #include "applier/api/names.h"
+#include "applier/refresh/lock.h"
 #include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
@@ -140,6 +141,8 @@ pgt_create_or_replace(PG_FUNCTION_ARGS)
 		PG_RETURN_OID(create_from_args(fcinfo));
 	st = pgt_stream_table_by_relid(get_relname_relid(relname, schema), false);
 	pgt_api_check_owner(st);
+	(void) pgt_lock_refresh(st->pgt_id, true);
+	st = pgt_stream_table_get(st->pgt_id, false);
 	if (strcmp(options.refresh_mode, "AUTO") == 0)
 		options.refresh_mode = NULL;
 	pgt_alter_settings(st, &options);
