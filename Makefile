@@ -42,6 +42,7 @@ REGRESS = \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \
+	dvm_laws \
 	dvm_subqueries \
 	dvm_views \
 	dvm_expressions \
