@@ -39,7 +39,7 @@ as_server_user "$PGT_BINDIR/postgres" --version >/dev/null ||
 
 [ $# -gt 0 ] || set -- t/*.pl
 rc=0
-as_server_user env PATH="$PGT_BINDIR:$PATH" LC_ALL=C.UTF-8 \
+as_server_user env PATH="$PGT_BINDIR:$PATH" LC_ALL=C.UTF-8 LC_CTYPE=C.UTF-8 LANG=C.UTF-8 \
 	PG_REGRESS="$PGT_TESTDIR/regress/pg_regress" \
 	PGT_ISOLATION_REGRESS="$PGT_TESTDIR/isolation/pg_isolation_regress" \
 	TESTDIR="$tree" TESTDATADIR="$tree/tmp_check" TESTLOGDIR="$tree/tmp_check/log" \
