@@ -175,6 +175,19 @@ DROP FUNCTION thrice;
 SELECT pgtrickle.drop_stream_table('ddls.direct');
 SELECT pgtrickle.drop_stream_table('ddls.through');
 
+-- what an aggregate is made of
+CREATE FUNCTION add_twice(int, int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 + 2 * $2';
+CREATE FUNCTION as_is(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE AGGREGATE sum_twice(int) (sfunc = add_twice, stype = int, initcond = '0', finalfunc = as_is);
+SELECT pgtrickle.create_stream_table('ddls.aggregated', 'SELECT ddls.sum_twice(id) AS s FROM ddls.src', '1d', 'DIFFERENTIAL');
+CREATE OR REPLACE FUNCTION add_twice(int, int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1 + 3 * $2';
+SELECT * FROM refresh() WHERE name = 'aggregated';
+SELECT s = (SELECT sum_twice(id) FROM src) AS same FROM aggregated;
+CREATE OR REPLACE FUNCTION as_is(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -$1';
+SELECT * FROM refresh() WHERE name = 'aggregated';
+SELECT s = (SELECT sum_twice(id) FROM src) AS same FROM aggregated;
+SELECT pgtrickle.drop_stream_table('ddls.aggregated');
+
 -- types
 CREATE TYPE mood AS ENUM ('sad', 'ok');
 CREATE TABLE moods (id int PRIMARY KEY, m mood, ms mood[]);

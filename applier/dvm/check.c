@@ -209,8 +209,12 @@ check_function(Oid funcid, void *context)
 {
 	FunctionCheck *f = context;
 	Check	   *c = f->check;
+	ListCell   *lc;
 
 	add_object(c, ProcedureRelationId, funcid);
+	if (c->expanded && funcid >= FirstNormalObjectId)
+		foreach(lc, pgt_aggregate_functions(funcid))
+			add_object(c, ProcedureRelationId, lfirst_oid(lc));
 	switch (pgt_function_use(funcid))
 	{
 		case PGT_FUNCTION_IMMUTABLE:

@@ -107,30 +107,42 @@ plain_use(Oid funcid, bool *is_aggregate)
 	return use;
 }
 
+List *
+pgt_aggregate_functions(Oid funcid)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
+	Form_pg_aggregate agg;
+	List	   *parts = NIL;
+
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	agg = (Form_pg_aggregate) GETSTRUCT(tuple);
+	parts = list_make1_oid(agg->aggtransfn);
+	if (OidIsValid(agg->aggfinalfn))
+		parts = lappend_oid(parts, agg->aggfinalfn);
+	if (OidIsValid(agg->aggmtransfn))
+		parts = lappend_oid(parts, agg->aggmtransfn);
+	if (OidIsValid(agg->aggminvtransfn))
+		parts = lappend_oid(parts, agg->aggminvtransfn);
+	if (OidIsValid(agg->aggmfinalfn))
+		parts = lappend_oid(parts, agg->aggmfinalfn);
+	ReleaseSysCache(tuple);
+	return parts;
+}
+
 PgtFunctionUse
 pgt_function_use(Oid funcid)
 {
 	bool		is_aggregate;
 	bool		ignored;
 	PgtFunctionUse use = plain_use(funcid, &is_aggregate);
-	HeapTuple	tuple;
-	Form_pg_aggregate agg;
+	ListCell   *lc;
 
 	/* an aggregate is marked immutable whatever its parts are */
 	if (!is_aggregate || funcid < FirstNormalObjectId)
 		return use;
-	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(funcid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for aggregate %u", funcid);
-	agg = (Form_pg_aggregate) GETSTRUCT(tuple);
-	use = Max(use, plain_use(agg->aggtransfn, &ignored));
-	if (OidIsValid(agg->aggfinalfn))
-		use = Max(use, plain_use(agg->aggfinalfn, &ignored));
-	if (OidIsValid(agg->aggmtransfn))
-		use = Max(use, plain_use(agg->aggmtransfn, &ignored));
-	if (OidIsValid(agg->aggminvtransfn))
-		use = Max(use, plain_use(agg->aggminvtransfn, &ignored));
-	ReleaseSysCache(tuple);
+	foreach(lc, pgt_aggregate_functions(funcid))
+		use = Max(use, plain_use(lfirst_oid(lc), &ignored));
 	return use;
 }
 

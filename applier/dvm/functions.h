@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 typedef enum PgtFunctionUse
 {
 	PGT_FUNCTION_IMMUTABLE,
@@ -15,6 +17,9 @@ typedef enum PgtFunctionUse
 	PGT_FUNCTION_OPAQUE,		/* user-defined and stable: may read tables */
 	PGT_FUNCTION_VOLATILE
 } PgtFunctionUse;
+
+/* Functions (of Oid) that an aggregate is made of; NIL for other functions. */
+extern List *pgt_aggregate_functions(Oid funcid);
 
 /* The worst of the function and, for an aggregate, of its parts. */
 extern PgtFunctionUse pgt_function_use(Oid funcid);

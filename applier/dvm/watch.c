@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "applier/dvm/functions.h"
 #include "applier/dvm/watch.h"
 #include "decoder/compat.h"
 
@@ -172,6 +173,8 @@ note_function(Oid funcid, void *context)
 	Found	   *found = context;
 
 	found->functions = list_append_unique_oid(found->functions, funcid);
+	found->functions = list_concat_unique_oid(found->functions,
+											  pgt_aggregate_functions(funcid));
 	return false;
 }
 
