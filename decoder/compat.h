@@ -449,6 +449,14 @@ pgt_executor_run(QueryDesc *desc)
 #define pgt_is_virtual(att) false
 #endif
 
+/* 18 has NOT NULL constraints that old rows may violate */
+#if PG_VERSION_NUM >= 180000
+#define pgt_is_never_null(desc, i) \
+	(TupleDescCompactAttr(desc, i)->attnullability == ATTNULLABLE_VALID)
+#else
+#define pgt_is_never_null(desc, i) (TupleDescAttr(desc, i)->attnotnull)
+#endif
+
 /* 18 names comparisons independently of the access method */
 #if PG_VERSION_NUM >= 180000
 #define PGT_COMPARISON CompareType

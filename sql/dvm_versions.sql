@@ -26,6 +26,16 @@ SELECT oracle.make('n_aggregate', pick(16, 'SELECT k, json_arrayagg(v ORDER BY i
                                            'SELECT k, json_agg(v ORDER BY id) AS j FROM js GROUP BY k'));
 SELECT oracle.make('n_query', pick(17, 'SELECT id, json_value(json_object(k: v)::jsonb, ''$.a'' RETURNING int) AS x FROM js WHERE json_exists(json_object(k: v)::jsonb, ''$.a'')',
                                        'SELECT id FROM js WHERE k = ''a'''));
+-- a constraint that the rows do not keep makes no key
+CREATE TABLE late (id int, w int);
+INSERT INTO late VALUES (NULL, 1), (NULL, 2), (1, 3);
+CREATE UNIQUE INDEX ON late (id);
+DO $$ BEGIN
+    IF current_setting('server_version_num')::int >= 180000 THEN
+        EXECUTE 'ALTER TABLE dvm_versions.late ADD CONSTRAINT later NOT NULL id NOT VALID';
+    END IF;
+END $$;
+SELECT oracle.make('k_late', 'SELECT id, w FROM late');
 -- no column of the table is used
 CREATE TABLE z (a int);
 SELECT oracle.make('z_count', 'SELECT count(*) FROM z');
@@ -41,6 +51,7 @@ DELETE FROM z WHERE a < 3;
 UPDATE z SET a = 7;
 DELETE FROM v WHERE a = 9;
 DELETE FROM js WHERE id = 1;
+DELETE FROM late WHERE w = 1;
 SELECT * FROM oracle.check();
 DELETE FROM z;
 SELECT * FROM oracle.check();

@@ -33,6 +33,7 @@
 #include "utils/typcache.h"
 
 #include "applier/dvm/compile.h"
+#include "decoder/compat.h"
 
 /* A key of one source: attribute numbers of its range table entry. */
 typedef struct SourceKey
@@ -77,7 +78,7 @@ is_usable_key(Relation rel, Relation index)
 		AttrNumber	attno = form->indkey.values[i];
 
 		if (attno <= 0 ||
-			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull ||
+			!pgt_is_never_null(RelationGetDescr(rel), attno - 1) ||
 			!compares_as_column(TupleDescAttr(RelationGetDescr(rel), attno - 1),
 								index, i))
 			return false;
