@@ -205,6 +205,9 @@ sub judge
 				return $bad->("check fails $r->{sqlstate}") if $r->{error};
 				if ($error{$st} && $n == $#{ $step->{sql} })
 				{
+					# state evaluates what a plan may never reach (an empty join
+					# partner): an error then, and the rows stay as they were
+					$self->{eager}++, last if $error{$st} =~ /^22/;
 					return $bad->("refresh failed $error{$st}, the query does not");
 				}
 				return $bad->('rows differ') if grep { /^DIFF/ } @{ $r->{lines} };
