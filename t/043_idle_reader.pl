@@ -23,6 +23,25 @@ wait_caught_up($node, 'postgres', 'public.busy');
 is($node->safe_psql('postgres', $marked), 'f', 'below the limit its changes are kept');
 
 $node->safe_psql('postgres', q{INSERT INTO src SELECT i, repeat('p', 400) FROM generate_series(1, 4000) i});
+# while a transaction has it in hand nobody waits: no writer, not the scheduler
+$node->safe_psql('postgres', q{
+	BEGIN;
+	SELECT pgtrickle.alter_stream_table('public.idle', schedule => '3d');
+	PREPARE TRANSACTION 'in hand';
+});
+$node->safe_psql('postgres', q{SELECT pgtrickle.alter_stream_table('public.busy', cdc_mode => 'trigger')});
+my $written = 1;
+my $until = time + 12;			# a buffer is looked at every 10 seconds
+while ($written && time < $until)
+{
+	my $rc = $node->psql('postgres', q{SET statement_timeout = '5s'; INSERT INTO src VALUES (-1, 'x'); SELECT pg_sleep(0.5)});
+	$written &&= $rc == 0 && $node->poll_query_until('postgres',
+		'SELECT (TABLE busy) = (SELECT count(*) FROM src)');
+}
+ok($written, 'an open transaction on an idle stream table stops neither writers nor refreshes');
+is($node->safe_psql('postgres', $marked), 'f', 'and it is not marked meanwhile');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'in hand'});
+
 # any change of the catalog has the scheduler look at once, else it does each minute
 $node->safe_psql('postgres', q{SELECT pgtrickle.alter_stream_table('public.idle', schedule => '2d')});
 ok($node->poll_query_until('postgres', $marked, 't'), 'past the limit it is marked for rebuild');

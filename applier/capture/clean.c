@@ -112,25 +112,39 @@ try_empty(Oid relid, PgtBufferRef ref)
 			empty_segment(heap);
 	}
 	table_close(heap, NoLock);
+	/* writers must not wait for what else is done in this transaction */
+	if (result == NEEDED)
+		UnlockRelationOid(ref.heap, AccessExclusiveLock);
 	return result;
+}
+
+static bool
+is_idle(const PgtStreamTable *st)
+{
+	return st != NULL && !st->needs_reinit &&
+		(st->suspended || strcmp(st->status, "ERROR") == 0);
 }
 
 /*
  * A reader that nobody refreshes (suspended, or given up after errors) must not
  * fill the disk: past pg_trickle.buffer_alert_threshold pending changes it
- * is marked for rebuild and loses its claim.
+ * is marked for rebuild and loses its claim.  One that a session has in hand is
+ * left for the next time: it may be about to resume it.
  */
 static void
 give_up_reader(Oid relid, const PgtDependency *d)
 {
-	PgtStreamTable *st = pgt_stream_table_get(d->pgt_id, true);
+	PgtStreamTable *st;
 	int64		pending;
 	int64		bytes;
 	TimestampTz oldest;
 	TimestampTz last;
 
-	if (st == NULL || st->needs_reinit ||
-		!(st->suspended || strcmp(st->status, "ERROR") == 0))
+	if (!is_idle(pgt_stream_table_get(d->pgt_id, true)) ||
+		!pgt_stream_table_lock(d->pgt_id, false))
+		return;
+	st = pgt_stream_table_get(d->pgt_id, true);
+	if (!is_idle(st))
 		return;
 	pgt_buffer_stats(relid, pgt_progress_get(d->pgt_id)->frontier, &pending,
 					 &bytes, &oldest, &last);
@@ -185,15 +199,17 @@ clean(Oid relid)
 	}
 	if (segment_pages(ref[1 - source->segment]) > 0)
 		idle = try_empty(relid, ref[1 - source->segment]);
+	if (idle == NEEDED)
+		give_up_readers(relid);
 	if (segment_pages(ref[source->segment]) < GROWN_PAGES)
 		return idle != IN_USE;
 
 	/* with no writer about, the grown one can be emptied where it is */
 	if (try_empty(relid, ref[source->segment]) == EMPTY)
 		return idle != IN_USE;
-	give_up_readers(relid);
 	if (idle != EMPTY)
 		return false;
+	give_up_readers(relid);
 	return switch_writers(relid, ref[0]);
 }
 

@@ -80,6 +80,9 @@ extern List *pgt_stream_table_all(void);	/* of PgtStreamTable*, by pgt_id */
  * is there already (restore). */
 extern int64 pgt_stream_table_insert(PgtStreamTable *st);
 extern void pgt_stream_table_update(PgtStreamTable *st);	/* definition, state */
+/* The refresh lock, to be held by whoever changes what is stored of a stream
+ * table, until the transaction ends.  False: !wait, and another has it. */
+extern bool pgt_stream_table_lock(int64 pgt_id, bool wait);
 /* Definitions without a state row: what a restore left (api/restore.c). */
 extern List *pgt_stream_table_unrestored(void);
 /* Only pgt_state's status and rebuild mark; other sessions' hooks unaffected. */

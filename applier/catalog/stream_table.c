@@ -18,6 +18,7 @@
 #include "commands/sequence.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -233,6 +234,22 @@ pgt_stream_table_by_relid(Oid relid, bool missing_ok)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a stream table", get_rel_name(relid))));
 	return st;
+}
+
+/*
+ * An advisory lock of a class that the SQL functions cannot name (they use 1
+ * and 2), so that no user can hold it.
+ */
+#define REFRESH_LOCK_CLASS 8
+
+bool
+pgt_stream_table_lock(int64 pgt_id, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (pgt_id >> 32),
+						 (uint32) pgt_id, REFRESH_LOCK_CLASS);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static int

@@ -15,17 +15,12 @@
  * A statement's changes are captured when it ends.  A refresh out of the middle
  * of it, by a trigger or a function, would see rows whose changes come later
  * and count them twice: it is refused.
- *
- * The refresh lock is an advisory lock of a class that the SQL functions
- * cannot name (they use 1 and 2), so that no user can hold it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "tcop/pquery.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -33,16 +28,10 @@
 
 #include "applier/refresh/lock.h"
 
-#define REFRESH_LOCK_CLASS 8
-
 bool
 pgt_lock_refresh(int64 pgt_id, bool wait)
 {
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (pgt_id >> 32),
-						 (uint32) pgt_id, REFRESH_LOCK_CLASS);
-	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+	return pgt_stream_table_lock(pgt_id, wait);
 }
 
 static void
