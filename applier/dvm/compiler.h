@@ -1,0 +1,67 @@
+/*
+ * applier/dvm/compiler.h - what the files of the compiler share: compile.c
+ * (levels, FROM, blocks), grouping.c (GROUP BY, aggregates, DISTINCT) and
+ * setop.c (set operations).
+ * Private to them.
+ */
+#ifndef PGT_COMPILER_H
+#define PGT_COMPILER_H
+
+#include "postgres.h"
+
+#include "applier/dvm/compile.h"
+
+/* State of one compilation. */
+typedef struct PgtCompiler
+{
+	List	   *sources;		/* of PgtSourceColumns* */
+	List	   *ops;			/* of PgtOp*, post-order */
+} PgtCompiler;
+
+/* One level's FROM while its block is made. */
+typedef struct PgtLevelInputs
+{
+	List	   *ops;			/* of PgtOp* */
+	List	   *fences;			/* of int: security barrier? */
+	int		   *number;			/* range table index -> input number, from 1 */
+	List	   *quals;			/* of Node*, in terms of the inputs */
+} PgtLevelInputs;
+
+/* ---- compile.c ---- */
+
+/* The operator of a query at any level. */
+extern PgtOp *pgt_compile_level(PgtCompiler *c, Query *query);
+
+/* Fill in what all operators have, append to the list: inputs come first. */
+extern void pgt_compile_finish_op(PgtCompiler *c, PgtOp *op, PgtOpKind kind,
+								  List *inputs, TupleDesc desc, char *label);
+
+/* FROM and WHERE of a level; then expressions of the level in its terms. */
+extern PgtLevelInputs *pgt_compile_from(PgtCompiler *c, const Query *query);
+extern Expr *pgt_compile_to_inputs(PgtLevelInputs *in, void *expr);
+
+/* A block over all inputs of a level; names may be NIL. */
+extern PgtOp *pgt_compile_block(PgtCompiler *c, PgtLevelInputs *in,
+								List *exprs, List *names);
+/* A block of expressions over one operator, whose columns are Vars of 1. */
+extern PgtOp *pgt_compile_project(PgtCompiler *c, PgtOp *input, List *quals,
+								  List *exprs, List *names);
+
+/* Output columns of a level: expressions and names. */
+extern void pgt_compile_output(const Query *query, List **exprs, List **names);
+
+/* ---- grouping.c ---- */
+
+/* A level with GROUP BY, aggregates or HAVING. */
+extern PgtOp *pgt_grouping_compile(PgtCompiler *c, const Query *query);
+/* DISTINCT over the level's operator: every output column is a key. */
+extern PgtOp *pgt_grouping_distinct(PgtCompiler *c, const Query *query,
+									PgtOp *input);
+
+/* ---- setop.c ---- */
+
+/* A level that is a set operation. */
+extern PgtOp *pgt_setop_compile(PgtCompiler *c, const Query *query,
+								SetOperationStmt *setop);
+
+#endif							/* PGT_COMPILER_H */

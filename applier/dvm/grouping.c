@@ -1,0 +1,391 @@
+/*
+ * applier/dvm/grouping.c - GROUP BY, aggregates, HAVING, DISTINCT -> operators.
+ *
+ *     inputs -> BLOCK -> REDUCE -> BLOCK
+ * where the first BLOCK computes keys and aggregate arguments (left out where
+ * these are plain columns) and the last one HAVING and the output (left out
+ * where that is the REDUCE's row as it is).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
+#include "parser/parse_oper.h"
+#include "utils/fmgroids.h"
+
+#include "applier/dvm/compiler.h"
+#include "decoder/compat.h"
+
+
+/* A grouped level being taken apart. */
+typedef struct GroupLevel
+{
+	List	   *keys;			/* of Node*, in the level's terms */
+	List	   *key_clauses;	/* of SortGroupClause* */
+	List	   *aggrefs;		/* of Aggref*, in the level's terms */
+	List	   *columns;		/* of Node*: of the block below, level's terms */
+} GroupLevel;
+
+static int
+list_position(List *list, void *node)
+{
+	int			i = 1;
+	ListCell   *lc;
+
+	foreach(lc, list)
+	{
+		if (equal(lfirst(lc), node))
+			return i;
+		i++;
+	}
+	return 0;
+}
+
+/* Number of the column of the block below that computes node; made if new. */
+static int
+level_column(GroupLevel *g, void *node)
+{
+	int			number = list_position(g->columns, node);
+
+	if (number > 0)
+		return number;
+	g->columns = lappend(g->columns, node);
+	return list_length(g->columns);
+}
+
+static Var *
+column_var(int varno, int attno, Node *of)
+{
+	return makeVar(varno, attno, exprType(of), exprTypmod(of),
+				   exprCollation(of), 0);
+}
+
+/* Grouping operators of a type, as the parser would choose them. */
+static SortGroupClause *
+default_group_clause(Oid type)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	bool		hashable;
+
+	get_sort_group_operators(type, false, true, false, &clause->sortop,
+							 &clause->eqop, NULL, &hashable);
+	clause->hashable = hashable;
+	return clause;
+}
+
+/* Take the keys, the aggregates and the dependent columns out of a level. */
+static bool
+find_group_parts_walker(Node *node, GroupLevel *g)
+{
+	if (node == NULL || list_position(g->keys, node) > 0)
+		return false;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0)
+	{
+		if (list_position(g->aggrefs, node) == 0)
+			g->aggrefs = lappend(g->aggrefs, node);
+		return false;
+	}
+	if (IsA(node, Var))
+	{
+		/* depends on the keys by a primary key: one more key changes no group */
+		g->keys = lappend(g->keys, node);
+		g->key_clauses = lappend(g->key_clauses,
+								 default_group_clause(((Var *) node)->vartype));
+		return false;
+	}
+	return expression_tree_walker(node, find_group_parts_walker, g);
+}
+
+/* count(1) is count(*): no column of ones need be carried. */
+static void
+simplify_count(Aggref *agg)
+{
+	TargetEntry *tle;
+
+	if (agg->aggfnoid != F_COUNT_ANY || agg->aggdistinct != NIL ||
+		agg->aggorder != NIL || list_length(agg->args) != 1)
+		return;
+	tle = linitial_node(TargetEntry, agg->args);
+	if (!IsA(tle->expr, Const) || ((Const *) tle->expr)->constisnull)
+		return;
+	agg->aggfnoid = F_COUNT_;
+	agg->args = NIL;
+	agg->aggargtypes = NIL;
+	agg->aggstar = true;
+}
+
+/* An aggregate-free, key-free grouped level still has its one group. */
+static Aggref *
+make_count_star(void)
+{
+	Aggref	   *agg = makeNode(Aggref);
+
+	agg->aggfnoid = F_COUNT_;
+	agg->aggtype = INT8OID;
+	agg->aggstar = true;
+	agg->aggkind = AGGKIND_NORMAL;
+	agg->aggsplit = AGGSPLIT_SIMPLE;
+	agg->aggno = -1;
+	agg->aggtransno = -1;
+	agg->location = -1;
+	return agg;
+}
+
+static GroupLevel *
+take_group_apart(const Query *query)
+{
+	GroupLevel *g = palloc0(sizeof(GroupLevel));
+	ListCell   *lc;
+
+	foreach(lc, query->groupClause)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+
+		g->keys = lappend(g->keys,
+						  get_sortgroupclause_expr(clause, query->targetList));
+		g->key_clauses = lappend(g->key_clauses, clause);
+	}
+	foreach(lc, query->targetList)
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			find_group_parts_walker((Node *) lfirst_node(TargetEntry, lc)->expr, g);
+	find_group_parts_walker(query->havingQual, g);
+	if (g->keys == NIL && g->aggrefs == NIL)
+		g->aggrefs = list_make1(make_count_star());
+	foreach(lc, g->keys)
+		level_column(g, lfirst(lc));
+	return g;
+}
+
+/* Key expressions in an ordered-set aggregate's direct arguments. */
+static Node *
+to_key_columns_mutator(Node *node, GroupLevel *g)
+{
+	int			key;
+
+	if (node == NULL)
+		return NULL;
+	key = list_position(g->keys, node);
+	if (key > 0)
+		return (Node *) column_var(1, level_column(g, node), node);
+	if (IsA(node, Var))
+		elog(ERROR, "column in a direct argument is no grouping key");
+	return expression_tree_mutator(node, to_key_columns_mutator, g);
+}
+
+/* The aggregate over the columns of the block below. */
+static void
+make_agg_spec(GroupLevel *g, const Aggref *aggref, PgtAggSpec *spec)
+{
+	Aggref	   *agg = copyObject(unconstify(Aggref *, aggref));
+	ListCell   *lc;
+
+	simplify_count(agg);
+	agg->aggdirectargs = (List *)
+		to_key_columns_mutator((Node *) agg->aggdirectargs, g);
+	spec->arg_cols = palloc(sizeof(int) * (list_length(agg->args) + 1));
+	foreach(lc, agg->args)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		int			col = level_column(g, tle->expr);
+
+		if (!tle->resjunk)
+			spec->arg_cols[spec->nargs++] = col;
+		tle->expr = (Expr *) column_var(1, col, (Node *) tle->expr);
+	}
+	if (agg->aggfilter != NULL)
+	{
+		spec->filter_col = level_column(g, agg->aggfilter);
+		agg->aggfilter = (Expr *) column_var(1, spec->filter_col,
+											 (Node *) agg->aggfilter);
+	}
+	agg->aggno = -1;
+	agg->aggtransno = -1;
+	agg->location = -1;
+	spec->aggref = agg;
+}
+
+static void
+make_key_spec(const SortGroupClause *clause, Node *expr, int col,
+			  PgtKeySpec *key)
+{
+	key->in_col = col;
+	key->type = exprType(expr);
+	key->typmod = exprTypmod(expr);
+	key->collation = exprCollation(expr);
+	key->eqop = clause->eqop;
+	key->sortop = clause->sortop;
+}
+
+/* Read the columns of the one input instead of a block that only picks them. */
+static Node *
+through_permutation_mutator(Node *node, int *source_cols)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) copyObject(node);
+
+		var->varattno = source_cols[var->varattno - 1];
+		var->varattnosyn = var->varattno;
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, through_permutation_mutator,
+								   source_cols);
+}
+
+static void
+read_through(PgtReduceOp *reduce, int *source_cols)
+{
+	for (int i = 0; i < reduce->nkeys; i++)
+		reduce->keys[i].in_col = source_cols[reduce->keys[i].in_col - 1];
+	for (int i = 0; i < reduce->naggs; i++)
+	{
+		PgtAggSpec *spec = &reduce->aggs[i];
+
+		for (int j = 0; j < spec->nargs; j++)
+			spec->arg_cols[j] = source_cols[spec->arg_cols[j] - 1];
+		if (spec->filter_col > 0)
+			spec->filter_col = source_cols[spec->filter_col - 1];
+		spec->aggref = (Aggref *)
+			through_permutation_mutator((Node *) spec->aggref, source_cols);
+	}
+}
+
+/* The block of keys and arguments, or its input where it only picks columns. */
+static PgtOp *
+reduce_input(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g, PgtReduceOp *reduce)
+{
+	PgtOp	   *op = pgt_compile_block(c, in, (List *) pgt_compile_to_inputs(in, g->columns), NIL);
+	PgtBlockOp *block = (PgtBlockOp *) op;
+
+	if (!block->permutation || block->fenced[0])
+		return op;
+	read_through(reduce, block->source_cols);
+	c->ops = list_delete_last(c->ops);
+	return linitial(op->inputs);
+}
+
+static TupleDesc
+reduce_desc(List *keys, List *aggrefs)
+{
+	return pgt_exprs_desc(list_concat(list_copy(keys), aggrefs), NIL);
+}
+
+static PgtReduceOp *
+compile_reduce(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g)
+{
+	PgtReduceOp *reduce = palloc0(sizeof(PgtReduceOp));
+	int			i = 0;
+	ListCell   *lc;
+	PgtOp	   *input;
+
+	reduce->nkeys = list_length(g->keys);
+	reduce->keys = palloc0(sizeof(PgtKeySpec) * (reduce->nkeys + 1));
+	foreach(lc, g->keys)
+	{
+		make_key_spec(list_nth(g->key_clauses, i), lfirst(lc),
+					  level_column(g, lfirst(lc)), &reduce->keys[i]);
+		i++;
+	}
+	i = 0;
+	reduce->naggs = list_length(g->aggrefs);
+	reduce->aggs = palloc0(sizeof(PgtAggSpec) * (reduce->naggs + 1));
+	foreach(lc, g->aggrefs)
+		make_agg_spec(g, lfirst_node(Aggref, lc), &reduce->aggs[i++]);
+
+	input = reduce_input(c, in, g, reduce);
+	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
+						  reduce_desc(g->keys, g->aggrefs),
+						  reduce->naggs > 0 ? "aggregate" : "group");
+	return reduce;
+}
+
+Node *
+pgt_replace_case_test(Node *node, Node *operand)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, CaseTestExpr))
+		return copyObject(operand);
+	return expression_tree_mutator(node, pgt_replace_case_test, operand);
+}
+
+/* Keys and aggregates -> columns of the REDUCE. */
+static Node *
+to_reduce_mutator(Node *node, GroupLevel *g)
+{
+	int			number;
+	Expr	   *func;
+	Expr	   *coercion;
+
+	if (node == NULL)
+		return NULL;
+	if (pgt_json_aggregate(node, &func, &coercion))
+	{
+		/* JSON_ARRAYAGG and the like: around an aggregate only a coercion */
+		Node	   *result = to_reduce_mutator((Node *) func, g);
+
+		return coercion == NULL ? result :
+			pgt_replace_case_test((Node *) coercion, result);
+	}
+	number = list_position(g->keys, node);
+	if (number > 0)
+		return (Node *) column_var(1, number, node);
+	if (IsA(node, Aggref))
+	{
+		number = list_position(g->aggrefs, node);
+		Assert(number > 0);
+		return (Node *) column_var(1, list_length(g->keys) + number, node);
+	}
+	Assert(!IsA(node, Var));
+	return expression_tree_mutator(node, to_reduce_mutator, g);
+}
+
+PgtOp *
+pgt_grouping_compile(PgtCompiler *c, const Query *query)
+{
+	PgtLevelInputs *in = pgt_compile_from(c, query);
+	GroupLevel *g = take_group_apart(query);
+	PgtReduceOp *reduce = compile_reduce(c, in, g);
+	List	   *having = make_ands_implicit((Expr *) query->havingQual);
+	List	   *exprs;
+	List	   *names;
+	PgtOp	   *op;
+
+	pgt_compile_output(query, &exprs, &names);
+	op = pgt_compile_project(c, &reduce->op,
+					  (List *) to_reduce_mutator((Node *) having, g),
+					  (List *) to_reduce_mutator((Node *) exprs, g), names);
+	return op;
+}
+
+PgtOp *
+pgt_grouping_distinct(PgtCompiler *c, const Query *query, PgtOp *input)
+{
+	PgtReduceOp *reduce = palloc0(sizeof(PgtReduceOp));
+	int			i = 0;
+	ListCell   *lc;
+
+	reduce->nkeys = input->outdesc->natts;
+	reduce->keys = palloc0(sizeof(PgtKeySpec) * (reduce->nkeys + 1));
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		SortGroupClause *clause;
+
+		if (tle->resjunk)
+			continue;
+		clause = get_sortgroupref_clause(tle->ressortgroupref,
+										 query->distinctClause);
+		make_key_spec(clause, (Node *) tle->expr, i + 1, &reduce->keys[i]);
+		i++;
+	}
+	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
+						  CreateTupleDescCopy(input->outdesc), "distinct");
+	return &reduce->op;
+}
