@@ -24,7 +24,9 @@ REGRESS = \
 	exact_float \
 	exact_float_refresh \
 	wire \
+	decoder_setup \
 	decoder_changes \
+	decoder_catalog \
 	capture_statement \
 	capture_partitions \
 	capture_inheritance \

@@ -442,6 +442,22 @@ pgt_executor_run(QueryDesc *desc)
 #define pgt_decoded_tuple(t) ((t) ? &(t)->tuple : NULL)
 #endif
 
+/* 18 has deferrable primary keys in it when asked */
+#if PG_VERSION_NUM >= 180000
+#define pgt_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define pgt_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* 19 renamed the number of a replication origin */
+#if PG_VERSION_NUM >= 190000
+#define PGT_ORIGIN_ID ReplOriginId
+#define PGT_NO_ORIGIN InvalidReplOriginId
+#else
+#define PGT_ORIGIN_ID RepOriginId
+#define PGT_NO_ORIGIN InvalidRepOriginId
+#endif
+
 /* 18 has generated columns that are not stored */
 #if PG_VERSION_NUM >= 180000
 #define pgt_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)

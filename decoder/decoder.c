@@ -6,11 +6,8 @@
  * relation; nothing marks where it begins and ends but the xid.  Rolled back
  * savepoints do not come, prepared transactions come with COMMIT PREPARED.
  *
- * A relation is wanted when it, or a table that it inherits from, is among the
- * option "sources"; a change is written once for each source it belongs to.
- * Whether a relation is wanted is kept in a hash by oid, built under the
- * historic snapshot and dropped by relcache invalidation, so the first thing a
- * change meets is a look-up that says no.
+ * A change is written once for each source it belongs to (wanted.h); the first
+ * thing it meets is a look-up in a hash that for most relations says no.
  *
  * What the WAL cannot tell is never guessed: an UPDATE or DELETE without a
  * whole old row (REPLICA IDENTITY FULL, or the identity covers the columns
@@ -23,24 +20,16 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "replication/logical.h"
+#include "replication/origin.h"
 #include "replication/output_plugin.h"
-#include "utils/fmgroids.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/relcache.h"
 
 #include "decoder/compat.h"
 #include "decoder/options.h"
+#include "decoder/wanted.h"
 #include "decoder/wire.h"
 
 PG_MODULE_MAGIC;
@@ -52,81 +41,17 @@ extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 /* ... and all are when this many are open, to bound memory. */
 #define MAX_OPEN		64
 
-/* A source that a relation's changes are written for. */
-typedef struct Target
-{
-	PgtWireShape *shape;
-	AttrNumber *attnums;		/* of the shape's columns in the relation */
-	const char *mismatch;		/* or why changes cannot be written */
-	bool		old_is_whole;	/* old rows have all columns carried */
-	bool		open;			/* is in State.open */
-	FullTransactionId lost_in;	/* transaction that LOST was written in */
-	PgtWireWriter writer;
-} Target;
-
-typedef struct Entry
-{
-	Oid			relid;			/* hash key */
-	bool		valid;
-	MemoryContext context;		/* owns targets */
-	int			ntargets;
-	Target	   *targets;
-} Entry;
-
 typedef struct State
 {
 	MemoryContext context;		/* lives as long as the decoding context */
 	MemoryContext change_context;	/* reset after each change */
 	PgtDecoderOptions *options;
-	HTAB	   *entries;
-	List	   *open;			/* of Target*, batches begun */
+	PgtWanted  *wanted;
+	List	   *open;			/* of PgtTarget*, batches begun */
 	FullTransactionId xid;		/* of the transaction at hand */
 } State;
 
-/* for the relcache callback, which cannot be taken back */
-static HTAB *live_entries = NULL;
-
-static void
-forget_live_entries(void *arg)
-{
-	live_entries = NULL;
-}
-
-static void
-on_relcache_change(Datum arg, Oid relid)
-{
-	HASH_SEQ_STATUS status;
-	Entry	   *entry;
-
-	if (live_entries == NULL)
-		return;
-
-	/* a change of an ancestor matters, too, and is rare: forget all */
-	hash_seq_init(&status, live_entries);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->valid = false;
-}
-
 /* ---- begin and end of the decoding context ---- */
-
-static void
-create_entries(State *state)
-{
-	static bool registered = false;
-	HASHCTL		ctl = {.keysize = sizeof(Oid),.entrysize = sizeof(Entry),
-	.hcxt = state->context};
-	MemoryContextCallback *callback =
-		MemoryContextAllocZero(state->context, sizeof(MemoryContextCallback));
-
-	state->entries = hash_create("pg_trickle decoder relations", 64, &ctl,
-								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	live_entries = state->entries;
-	callback->func = forget_live_entries;
-	MemoryContextRegisterResetCallback(state->context, callback);
-	if (!registered)
-		CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
-	registered = true;
-}
 
 static void
 decoder_startup(LogicalDecodingContext *ctx, OutputPluginOptions *opt,
@@ -149,7 +74,7 @@ decoder_startup(LogicalDecodingContext *ctx, OutputPluginOptions *opt,
 												  ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(state->context);
 	state->options = pgt_options_parse(ctx->output_plugin_options);
-	create_entries(state);
+	state->wanted = pgt_wanted_create(state->context, state->options);
 	MemoryContextSwitchTo(old);
 	ctx->output_plugin_private = state;
 }
@@ -167,7 +92,7 @@ decoder_shutdown(LogicalDecodingContext *ctx)
 /* ---- batches out ---- */
 
 static void
-write_batch(LogicalDecodingContext *ctx, State *state, Target *target)
+write_batch(LogicalDecodingContext *ctx, State *state, PgtTarget *target)
 {
 	pgt_wire_write_end(&target->writer, state->xid);
 	OutputPluginPrepareWrite(ctx, true);
@@ -183,7 +108,7 @@ write_all(LogicalDecodingContext *ctx, State *state)
 
 	foreach(lc, state->open)
 	{
-		Target	   *target = lfirst(lc);
+		PgtTarget  *target = lfirst(lc);
 
 		if (target->open)
 			write_batch(ctx, state, target);
@@ -193,7 +118,7 @@ write_all(LogicalDecodingContext *ctx, State *state)
 }
 
 static void
-open_batch(LogicalDecodingContext *ctx, State *state, Target *target,
+open_batch(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
 		   const PgtWireShape *shape)
 {
 	MemoryContext old;
@@ -209,7 +134,7 @@ open_batch(LogicalDecodingContext *ctx, State *state, Target *target,
 
 /* A batch with a LOST or a TRUNCATE alone, which carries no columns. */
 static void
-write_mark(LogicalDecodingContext *ctx, State *state, Target *target,
+write_mark(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
 		   PgtWireOp op, const char *reason)
 {
 	PgtWireShape shape = {.source = target->shape->source};
@@ -226,7 +151,7 @@ write_mark(LogicalDecodingContext *ctx, State *state, Target *target,
 
 /* One LOST per transaction: after it nothing else of it is of use. */
 static void
-write_lost(LogicalDecodingContext *ctx, State *state, Target *target,
+write_lost(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
 		   const char *reason)
 {
 	write_mark(ctx, state, target, PGT_WIRE_LOST, reason);
@@ -234,7 +159,7 @@ write_lost(LogicalDecodingContext *ctx, State *state, Target *target,
 }
 
 static void
-write_change(LogicalDecodingContext *ctx, State *state, Target *target,
+write_change(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
 			 PgtWireTuple *old_tuple, PgtWireTuple *new_tuple)
 {
 	const PgtWireShape *shape = target->shape;
@@ -264,204 +189,16 @@ write_change(LogicalDecodingContext *ctx, State *state, Target *target,
 		pgt_wire_write_update(&target->writer, old_tuple, new_tuple);
 }
 
-/* ---- which sources a relation belongs to ---- */
-
-static bool
-is_listed(const State *state, Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, state->options->sources)
-	{
-		const PgtSourceName *source = lfirst(lc);
-		char	   *name,
-				   *schema;
-
-		if (source->oid == relid)
-			return true;
-		if (OidIsValid(source->oid))
-			continue;
-		name = get_rel_name(relid);
-		schema = get_namespace_name(get_rel_namespace(relid));
-		if (name != NULL && schema != NULL &&
-			strcmp(source->name, name) == 0 &&
-			strcmp(source->schema, schema) == 0)
-			return true;
-	}
-	return false;
-}
-
-static List *
-parents_of(Oid relid)
-{
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *parents = NIL;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL,
-							  1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents,
-							  ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	return parents;
-}
-
-/* The relation and its ancestors, as far as they are listed. */
-static List *
-listed_sources(const State *state, Oid relid)
-{
-	List	   *lineage = list_make1_oid(relid);
-	List	   *sources = NIL;
-
-	/* the list grows while it is walked */
-	for (int i = 0; i < list_length(lineage); i++)
-	{
-		Oid			candidate = list_nth_oid(lineage, i);
-
-		if (is_listed(state, candidate))
-			sources = lappend_oid(sources, candidate);
-		lineage = list_concat_unique_oid(lineage, parents_of(candidate));
-	}
-	return sources;
-}
-
-static bool
-is_carried(const State *state, Form_pg_attribute att)
-{
-	ListCell   *lc;
-
-	if (att->attisdropped || pgt_is_virtual(att))
-		return false;
-	if (state->options->columns == NIL)
-		return true;
-	foreach(lc, state->options->columns)
-		if (strcmp(lfirst(lc), NameStr(att->attname)) == 0)
-			return true;
-	return false;
-}
-
-static PgtWireShape *
-carried_shape(const State *state, Oid source, TupleDesc desc)
-{
-	AttrNumber *attnums = palloc(sizeof(AttrNumber) * (desc->natts + 1));
-	int			n = 0;
-
-	for (int i = 0; i < desc->natts; i++)
-		if (is_carried(state, TupleDescAttr(desc, i)))
-			attnums[n++] = i + 1;
-	return pgt_wire_shape(source, desc, attnums, n);
-}
-
-static AttrNumber
-attnum_by_name(TupleDesc desc, const char *name)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
-			return i + 1;
-	}
-	return InvalidAttrNumber;
-}
-
-/* Find the source's columns in the relation, by name. */
-static void
-map_columns(Target *target, TupleDesc source_desc, TupleDesc desc)
-{
-	target->attnums = palloc(sizeof(AttrNumber) * (target->shape->ncolumns + 1));
-	for (int i = 0; i < target->shape->ncolumns; i++)
-	{
-		const PgtWireColumn *c = &target->shape->columns[i];
-		Form_pg_attribute att = TupleDescAttr(source_desc, c->attnum - 1);
-		AttrNumber	attnum = attnum_by_name(desc, NameStr(att->attname));
-
-		target->attnums[i] = attnum;
-		if (attnum == InvalidAttrNumber ||
-			TupleDescAttr(desc, attnum - 1)->atttypid != c->type)
-			target->mismatch = "columns of a partition do not match those of the source";
-	}
-}
-
-static bool
-identity_has_columns(Relation rel, const Target *target)
-{
-	Bitmapset  *identity;
-
-	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
-		return true;
-	identity = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_IDENTITY_KEY);
-	for (int i = 0; i < target->shape->ncolumns; i++)
-		if (!bms_is_member(target->attnums[i] - FirstLowInvalidHeapAttributeNumber,
-						   identity))
-			return false;
-	return true;
-}
-
-static void
-init_target(State *state, Target *target, Oid source, Relation rel)
-{
-	Relation	root = source == RelationGetRelid(rel) ? rel :
-		RelationIdGetRelation(source);
-
-	if (!RelationIsValid(root))
-		elog(ERROR, "could not open relation with OID %u", source);
-	target->shape = carried_shape(state, source, RelationGetDescr(root));
-	map_columns(target, RelationGetDescr(root), RelationGetDescr(rel));
-	if (target->mismatch == NULL)
-		target->old_is_whole = identity_has_columns(rel, target);
-	pgt_wire_write_init(&target->writer, CurrentMemoryContext);
-	if (root != rel)
-		RelationClose(root);
-}
-
-static void
-build_entry(State *state, Entry *entry, Relation rel)
-{
-	MemoryContext old;
-	List	   *sources;
-	ListCell   *lc;
-
-	if (entry->context == NULL)
-		entry->context = AllocSetContextCreate(state->context,
-											   "pg_trickle decoder relation",
-											   ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(entry->context);
-	old = MemoryContextSwitchTo(entry->context);
-	entry->ntargets = 0;
-	sources = listed_sources(state, RelationGetRelid(rel));
-	entry->targets = palloc0(sizeof(Target) * (list_length(sources) + 1));
-	foreach(lc, sources)
-		init_target(state, &entry->targets[entry->ntargets++], lfirst_oid(lc),
-					rel);
-	MemoryContextSwitchTo(old);
-	entry->valid = true;
-}
-
 /* Open batches point into entries, so all go out before one is built anew. */
-static Entry *
+static PgtWantedEntry *
 get_entry(LogicalDecodingContext *ctx, State *state, Relation rel)
 {
-	Oid			relid = RelationGetRelid(rel);
-	Entry	   *entry;
-	bool		found;
+	PgtWantedEntry *entry = pgt_wanted_entry(state->wanted, RelationGetRelid(rel));
 
-	entry = hash_search(state->entries, &relid, HASH_ENTER, &found);
-	if (!found)
-	{
-		entry->valid = false;
-		entry->context = NULL;
-	}
 	if (!entry->valid)
 	{
 		write_all(ctx, state);
-		build_entry(state, entry, rel);
+		pgt_wanted_build(state->wanted, entry, rel);
 	}
 	return entry;
 }
@@ -490,7 +227,7 @@ deform(Relation rel, HeapTuple tuple)
 }
 
 static PgtWireTuple *
-gather(const Target *target, const Row *row)
+gather(const PgtTarget *target, const Row *row)
 {
 	int			n = target->shape->ncolumns;
 	PgtWireTuple *tuple;
@@ -511,7 +248,7 @@ gather(const Target *target, const Row *row)
 /* An out of line value that an UPDATE left alone is only a pointer, into a
  * TOAST table that has moved on; the whole old row has the value. */
 static bool
-restore_unchanged(const Target *target, PgtWireTuple *tuple,
+restore_unchanged(const PgtTarget *target, PgtWireTuple *tuple,
 				  const PgtWireTuple *old_tuple)
 {
 	for (int i = 0; i < target->shape->ncolumns; i++)
@@ -528,7 +265,7 @@ restore_unchanged(const Target *target, PgtWireTuple *tuple,
 }
 
 static bool
-same_image(const Target *target, const PgtWireTuple *a, const PgtWireTuple *b)
+same_image(const PgtTarget *target, const PgtWireTuple *a, const PgtWireTuple *b)
 {
 	for (int i = 0; i < target->shape->ncolumns; i++)
 	{
@@ -545,7 +282,7 @@ same_image(const Target *target, const PgtWireTuple *a, const PgtWireTuple *b)
 }
 
 static void
-prepare(const Target *target, PgtWireTuple *tuple)
+prepare(const PgtTarget *target, PgtWireTuple *tuple)
 {
 	if (tuple == NULL)
 		return;
@@ -556,7 +293,7 @@ prepare(const Target *target, PgtWireTuple *tuple)
 /* Either row may be NULL: INSERT, DELETE; an UPDATE has no old row when its
  * identity did not change. */
 static void
-decode_for_target(LogicalDecodingContext *ctx, State *state, Target *target,
+decode_for_target(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
 				  bool is_insert, const Row *old_row, const Row *new_row)
 {
 	PgtWireTuple *old_tuple = gather(target, old_row);
@@ -573,9 +310,12 @@ decode_for_target(LogicalDecodingContext *ctx, State *state, Target *target,
 		/* the identity holds all that is carried, and it is the same */
 		if (new_tuple != NULL)
 			return;
-		write_lost(ctx, state, target,
-				   "a deleted row is not in the WAL");
-		return;
+		if (target->shape->ncolumns > 0)
+		{
+			write_lost(ctx, state, target, "a deleted row is not in the WAL");
+			return;
+		}
+		old_tuple = palloc0(sizeof(PgtWireTuple));
 	}
 	if (new_tuple != NULL && !restore_unchanged(target, new_tuple, old_tuple))
 	{
@@ -596,7 +336,7 @@ decoder_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			   Relation relation, ReorderBufferChange *change)
 {
 	State	   *state = ctx->output_plugin_private;
-	Entry	   *entry = get_entry(ctx, state, relation);
+	PgtWantedEntry *entry = get_entry(ctx, state, relation);
 	MemoryContext old;
 	Row		   *old_row,
 			   *new_row;
@@ -608,7 +348,7 @@ decoder_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	new_row = deform(relation, pgt_decoded_tuple(change->data.tp.newtuple));
 	for (int i = 0; i < entry->ntargets; i++)
 	{
-		Target	   *target = &entry->targets[i];
+		PgtTarget  *target = &entry->targets[i];
 
 		if (FullTransactionIdEquals(target->lost_in, state->xid))
 			continue;
@@ -632,11 +372,21 @@ decoder_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 
 	for (int i = 0; i < nrelations; i++)
 	{
-		Entry	   *entry = get_entry(ctx, state, relations[i]);
+		PgtWantedEntry *entry = get_entry(ctx, state, relations[i]);
 
 		for (int j = 0; j < entry->ntargets; j++)
 			write_mark(ctx, state, &entry->targets[j], PGT_WIRE_TRUNCATE, NULL);
 	}
+}
+
+/* Asked for every record, before it is queued. */
+static bool
+decoder_filter_by_origin(LogicalDecodingContext *ctx, PGT_ORIGIN_ID origin)
+{
+	State	   *state = ctx->output_plugin_private;
+
+	return state != NULL && state->options->local_only &&
+		origin != PGT_NO_ORIGIN;
 }
 
 /* Widen a 32-bit xid that is not in the future. */
@@ -675,5 +425,6 @@ _PG_output_plugin_init(OutputPluginCallbacks *cb)
 	cb->change_cb = decoder_change;
 	cb->truncate_cb = decoder_truncate;
 	cb->commit_cb = decoder_commit;
+	cb->filter_by_origin_cb = decoder_filter_by_origin;
 	cb->shutdown_cb = decoder_shutdown;
 }

@@ -2,10 +2,17 @@
  * decoder/options.c - the output plugin's options.
  *
  *   format_version  '1' (default): see wire.h
- *   sources         required: relations to decode, separated by commas; each
- *                   an oid or schema.name, parts quoted where SQL wants quotes
+ *   sources         relations to decode, separated by commas; each an oid or
+ *                   schema.name, parts quoted where SQL wants quotes, and
+ *                   perhaps the columns to carry, in parentheses
  *   columns         column names, separated by commas, quoted as in SQL: a
- *                   source carries those that it has.  Default: all
+ *                   source without columns of its own carries those of these
+ *                   that it has.  Default: all
+ *   catalog         'on': relations and columns that pgtrickle.pgt_sources
+ *                   says are captured from the WAL, at each place in the WAL
+ *   origin          'any' (default), 'none': not what came by replication
+ *
+ * One of sources and catalog is required.
  *
  * No catalog is read here: a walsender starts the plugin outside of any
  * transaction.  Names are compared when a relation first turns up.
@@ -26,7 +33,7 @@
 #include "decoder/wire.h"
 
 PGT_NORETURN static void
-bad_list(const char *option, const char *value, const char *hint)
+bad_value(const char *option, const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -100,7 +107,7 @@ scan_oid(const char **p, Oid *oid)
 }
 
 static bool
-scan_source(const char **p, PgtSourceName *source)
+scan_relation(const char **p, PgtSourceName *source)
 {
 	if (scan_oid(p, &source->oid))
 		return true;
@@ -112,14 +119,32 @@ scan_source(const char **p, PgtSourceName *source)
 	return source->name != NULL;
 }
 
-/* Behind an element: true to go on with the next, false at the end. */
+/* Names separated by commas, at least one. */
 static bool
-next_element(const char **p, bool *valid)
+scan_names(const char **p, List **names)
 {
-	*valid = **p == ',' || **p == '\0';
-	if (**p != ',')
+	do
+	{
+		char	   *name = scan_identifier(p);
+
+		if (name == NULL)
+			return false;
+		*names = lappend(*names, name);
+	} while (**p == ',' && (*p)++);
+	return true;
+}
+
+static bool
+scan_source(const char **p, PgtSourceName *source)
+{
+	if (!scan_relation(p, source))
 		return false;
+	if (**p != '(')
+		return true;
 	(*p)++;
+	if (!scan_names(p, &source->columns) || **p != ')')
+		return false;
+	*p = skip_space(*p + 1);
 	return true;
 }
 
@@ -136,10 +161,10 @@ parse_sources(const char *value)
 
 		valid = scan_source(&p, source);
 		sources = lappend(sources, source);
-	} while (valid && next_element(&p, &valid));
-	if (!valid)
-		bad_list("sources", value,
-				 "Give oids or schema-qualified names, separated by commas.");
+	} while (valid && *p == ',' && p++);
+	if (!valid || *p != '\0')
+		bad_value("sources", value,
+				  "Give oids or schema-qualified names, separated by commas, columns of a relation in parentheses behind it.");
 	return sources;
 }
 
@@ -148,18 +173,28 @@ parse_columns(const char *value)
 {
 	const char *p = value;
 	List	   *columns = NIL;
-	bool		valid;
 
-	do
-	{
-		char	   *name = scan_identifier(&p);
-
-		valid = name != NULL;
-		columns = lappend(columns, name);
-	} while (valid && next_element(&p, &valid));
-	if (!valid)
-		bad_list("columns", value, "Give column names, separated by commas.");
+	if (!scan_names(&p, &columns) || *p != '\0')
+		bad_value("columns", value, "Give column names, separated by commas.");
 	return columns;
+}
+
+static bool
+parse_switch(const char *option, const char *value)
+{
+	bool		result;
+
+	if (!parse_bool(value, &result))
+		bad_value(option, value, "Give \"on\" or \"off\".");
+	return result;
+}
+
+static bool
+parse_origin(const char *value)
+{
+	if (strcmp(value, "any") != 0 && strcmp(value, "none") != 0)
+		bad_value("origin", value, "Give \"any\" or \"none\".");
+	return strcmp(value, "none") == 0;
 }
 
 static void
@@ -182,6 +217,41 @@ option_value(const DefElem *element)
 	return strVal(element->arg);
 }
 
+static void
+parse_option(PgtDecoderOptions *options, const char *name, const char *value)
+{
+	if (strcmp(name, "format_version") == 0)
+		check_version(value);
+	else if (strcmp(name, "sources") == 0)
+		options->sources = parse_sources(value);
+	else if (strcmp(name, "columns") == 0)
+		options->columns = parse_columns(value);
+	else if (strcmp(name, "catalog") == 0)
+		options->catalog = parse_switch(name, value);
+	else if (strcmp(name, "origin") == 0)
+		options->local_only = parse_origin(value);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" is not known to this output plugin", name),
+				 errhint("Known options are format_version, sources, columns, catalog and origin.")));
+}
+
+static void
+check_together(const PgtDecoderOptions *options)
+{
+	if (options->catalog && (options->sources != NIL || options->columns != NIL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"catalog\" excludes \"sources\" and \"columns\""),
+				 errdetail("It takes both from pgtrickle.pgt_sources.")));
+	if (!options->catalog && options->sources == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"sources\" is missing"),
+				 errhint("Give oids or schema-qualified names, separated by commas.")));
+}
+
 PgtDecoderOptions *
 pgt_options_parse(List *elements)
 {
@@ -199,22 +269,8 @@ pgt_options_parse(List *elements)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("option \"%s\" is given more than once", element->defname)));
 		seen = lappend(seen, makeString(element->defname));
-		if (strcmp(element->defname, "format_version") == 0)
-			check_version(value);
-		else if (strcmp(element->defname, "sources") == 0)
-			options->sources = parse_sources(value);
-		else if (strcmp(element->defname, "columns") == 0)
-			options->columns = parse_columns(value);
-		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("option \"%s\" is not known to this output plugin", element->defname),
-					 errhint("Known options are format_version, sources and columns.")));
+		parse_option(options, element->defname, value);
 	}
-	if (options->sources == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"sources\" is missing"),
-				 errhint("Give oids or schema-qualified names, separated by commas.")));
+	check_together(options);
 	return options;
 }

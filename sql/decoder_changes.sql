@@ -1,13 +1,7 @@
 -- The output plugin: what of a transaction becomes which change batch.
 SET synchronous_commit = on;
-CREATE FUNCTION change_batch_lines(batch bytea) RETURNS SETOF text
-    LANGUAGE C STRICT AS 'pg_trickle', 'pgt_change_batch_lines';
-CREATE FUNCTION decoded(VARIADIC options text[]) RETURNS SETOF text LANGUAGE sql AS $$
-    SELECT CASE WHEN length(l) > 70 THEN left(l, 40) || '... ' || length(l) ELSE l END
-      FROM pg_logical_slot_get_binary_changes('dec', NULL, NULL, VARIADIC options) WITH ORDINALITY m(lsn, xid, data, n),
-           change_batch_lines(data) WITH ORDINALITY l(l, k)
-     ORDER BY n, k;
-$$;
+CREATE FUNCTION decoded(VARIADIC options text[]) RETURNS SETOF text LANGUAGE sql AS
+    $$ SELECT decoding.decoded('dec', VARIADIC options) $$;
 
 CREATE SCHEMA dec;
 CREATE TABLE dec.full_t (id int PRIMARY KEY, gone int, a text, b text);
@@ -109,7 +103,7 @@ INSERT INTO dec.key_t SELECT i, i FROM generate_series(100, 20099) i;
 SELECT count(*) > 5 AS several, sum(length(data)) < 20000 * 14 AS compact
   FROM pg_logical_slot_peek_binary_changes('dec', NULL, NULL, 'sources', 'dec.key_t'::regclass::oid::text);
 SELECT count(*), count(DISTINCT l) FROM (
-    SELECT change_batch_lines(data) AS l
+    SELECT decoding.change_batch_lines(data) AS l
       FROM pg_logical_slot_get_binary_changes('dec', NULL, NULL, 'sources', 'dec.key_t'::regclass::oid::text)) x;
 
 -- options
@@ -127,4 +121,4 @@ SELECT pg_logical_slot_peek_changes('dec', NULL, NULL, 'sources', 'a.b');
 SELECT count(*) FROM pg_drop_replication_slot('dec');
 SET client_min_messages = warning;
 DROP SCHEMA dec CASCADE;
-DROP FUNCTION decoded, change_batch_lines;
+DROP FUNCTION decoded;

@@ -100,7 +100,10 @@ CREATE TABLE pgtrickle.pgt_sources (
     handover pg_snapshot,                   -- H of DESIGN.md section 4
     blocked_reason text,
     since timestamptz NOT NULL
-);
+) WITH (user_catalog_table = true);
+-- The output plugin reads it as of a place in the WAL; values out of line would
+-- be cleaned away sooner than that allows.
+ALTER TABLE pgtrickle.pgt_sources ALTER columns SET STORAGE PLAIN, ALTER cdc_mode SET STORAGE PLAIN;
 
 CREATE TABLE pgtrickle.pgt_dependencies (
     pgt_id bigint NOT NULL,

@@ -1,0 +1,62 @@
+/*
+ * decoder/wanted.h - which relations are wanted, for which sources, and how
+ * their columns are found.
+ *
+ * A Wanted remembers per relation that turned up the sources its changes
+ * belong to: none for most.  Built under the historic snapshot of the change
+ * at hand, forgotten by invalidation, so an answer holds for its place in the
+ * WAL.  Lives in the decoding context.
+ */
+#ifndef PGT_DECODER_WANTED_H
+#define PGT_DECODER_WANTED_H
+
+#include "postgres.h"
+#include "utils/hsearch.h"
+#include "utils/relcache.h"
+
+#include "decoder/options.h"
+#include "decoder/wire.h"
+
+/* A source that a relation's changes are written for. */
+typedef struct PgtTarget
+{
+	PgtWireShape *shape;		/* without columns where there is a mismatch */
+	AttrNumber *attnums;		/* of the shape's columns in the relation */
+	const char *mismatch;		/* or why changes cannot be written */
+	bool		old_is_whole;	/* old rows have all columns carried */
+
+	/* the decoder's */
+	bool		open;			/* its batch is begun */
+	FullTransactionId lost_in;	/* transaction that LOST was written in */
+	PgtWireWriter writer;
+} PgtTarget;
+
+typedef struct PgtWantedEntry
+{
+	Oid			relid;			/* hash key */
+	bool		valid;
+	MemoryContext context;		/* owns targets; NULL before the first build */
+	int			ntargets;
+	PgtTarget  *targets;
+} PgtWantedEntry;
+
+typedef struct PgtWanted
+{
+	MemoryContext context;
+	const PgtDecoderOptions *options;
+	HTAB	   *entries;
+	bool		catalog_known;
+	Oid			catalog;		/* pgtrickle.pgt_sources, or InvalidOid */
+} PgtWanted;
+
+/* The context must not outlive the decoding context; one Wanted per process. */
+extern PgtWanted *pgt_wanted_create(MemoryContext context,
+									const PgtDecoderOptions *options);
+
+/* The relation's entry; build it anew when it is not valid.  Building frees
+ * the targets it had. */
+extern PgtWantedEntry *pgt_wanted_entry(PgtWanted *wanted, Oid relid);
+extern void pgt_wanted_build(PgtWanted *wanted, PgtWantedEntry *entry,
+							 Relation rel);
+
+#endif							/* PGT_DECODER_WANTED_H */
