@@ -32,6 +32,7 @@
 
 #include "applier/dvm/block.h"
 #include "applier/dvm/plan.h"
+#include "applier/dvm/qtree.h"
 #include "decoder/compat.h"
 
 /* As what a block's input is read. */
@@ -48,253 +49,63 @@ pgt_delta_name(const PgtOp *op)
 	return psprintf("pgt_delta_%d", op->id);
 }
 
-/* ---- range table entries ---- */
-
-static Query *
-make_select(void)
-{
-	Query	   *query = makeNode(Query);
-
-	query->commandType = CMD_SELECT;
-	query->querySource = QSRC_ORIGINAL;
-	query->canSetTag = true;
-	query->jointree = makeFromExpr(NIL, NULL);
-	query->stmt_location = -1;
-	return query;
-}
-
-static List *
-desc_names(TupleDesc desc)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		names = lappend(names, makeString(att->attisdropped ? pstrdup("") :
-										  pstrdup(NameStr(att->attname))));
-	}
-	return names;
-}
-
-static RangeTblEntry *
-relation_entry(Query *query, Oid relid, bool inh)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	Relation	rel = table_open(relid, AccessShareLock);
-
-	rte->rtekind = RTE_RELATION;
-	rte->relid = relid;
-	rte->relkind = rel->rd_rel->relkind;
-	rte->rellockmode = AccessShareLock;
-	rte->inh = inh;
-	rte->inFromCl = true;
-	rte->eref = makeAlias(RelationGetRelationName(rel),
-						  desc_names(RelationGetDescr(rel)));
-	table_close(rel, NoLock);
-	pgt_add_permission_entry(query, rte);
-	return rte;
-}
-
-static RangeTblEntry *
-subquery_entry(Query *subquery, const char *name, List *colnames, bool fenced)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = subquery;
-	rte->security_barrier = fenced;
-	rte->inFromCl = true;
-	rte->alias = makeAlias(name, NIL);
-	rte->eref = makeAlias(name, colnames);
-	return rte;
-}
-
-static RangeTblEntry *
-store_entry(const char *name, TupleDesc desc)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-	rte->rtekind = RTE_NAMEDTUPLESTORE;
-	rte->enrname = pstrdup(name);
-	rte->enrtuples = PGT_SMALL_DELTA_GUESS;
-	rte->inFromCl = true;
-	rte->eref = makeAlias(name, desc_names(desc));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		rte->coltypes = lappend_oid(rte->coltypes, att->atttypid);
-		rte->coltypmods = lappend_int(rte->coltypmods, att->atttypmod);
-		rte->colcollations = lappend_oid(rte->colcollations, att->attcollation);
-	}
-	return rte;
-}
-
-/* Append to the range table and to FROM; returns the index. */
-static int
-add_from(Query *query, RangeTblEntry *rte)
-{
-	RangeTblRef *ref = makeNode(RangeTblRef);
-
-	query->rtable = lappend(query->rtable, rte);
-	ref->rtindex = list_length(query->rtable);
-	query->jointree->fromlist = lappend(query->jointree->fromlist, ref);
-	return ref->rtindex;
-}
-
-static Var *
-desc_var(int varno, TupleDesc desc, int col, AttrNumber attno)
-{
-	Form_pg_attribute att = TupleDescAttr(desc, col - 1);
-
-	return makeVar(varno, attno, att->atttypid, att->atttypmod,
-				   att->attcollation, 0);
-}
-
-static void
-add_target(Query *query, Node *expr, const char *name)
-{
-	query->targetList = lappend(query->targetList,
-								makeTargetEntry((Expr *) expr,
-												list_length(query->targetList) + 1,
-												pstrdup(name), false));
-}
-
-/* ---- weights ---- */
-
-static Node *
-int8_const(int64 value)
-{
-	return (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
-							  Int64GetDatum(value), false, FLOAT8PASSBYVAL);
-}
-
-static Node *
-multiply(Node *a, Node *b)
-{
-	if (a == NULL)
-		return b;
-	return (Node *) makeFuncExpr(F_INT8MUL, INT8OID, list_make2(a, b),
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-}
-
-static Node *
-negate(Node *a)
-{
-	return (Node *) makeFuncExpr(F_INT8UM, INT8OID, list_make1(a),
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-}
-
 /* ---- states of an operator ---- */
-
-/* UNION ALL of queries whose columns are desc's. */
-static Query *
-union_all(List *queries, TupleDesc desc)
-{
-	Query	   *query = make_select();
-	Node	   *tree = NULL;
-	ListCell   *lc;
-
-	foreach(lc, queries)
-	{
-		RangeTblRef *ref = makeNode(RangeTblRef);
-		RangeTblEntry *rte = subquery_entry(lfirst(lc), "branch",
-											desc_names(desc), false);
-		SetOperationStmt *setop;
-
-		rte->inFromCl = false;
-		query->rtable = lappend(query->rtable, rte);
-		ref->rtindex = list_length(query->rtable);
-		if (tree == NULL)
-		{
-			tree = (Node *) ref;
-			continue;
-		}
-		setop = makeNode(SetOperationStmt);
-		setop->op = SETOP_UNION;
-		setop->all = true;
-		setop->larg = tree;
-		setop->rarg = (Node *) ref;
-		for (int i = 0; i < desc->natts; i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(desc, i);
-
-			setop->colTypes = lappend_oid(setop->colTypes, att->atttypid);
-			setop->colTypmods = lappend_int(setop->colTypmods, att->atttypmod);
-			setop->colCollations = lappend_oid(setop->colCollations,
-											   att->attcollation);
-		}
-		tree = (Node *) setop;
-	}
-	for (int i = 1; i <= desc->natts; i++)
-		add_target(query, (Node *) desc_var(1, desc, i, i),
-				   NameStr(TupleDescAttr(desc, i - 1)->attname));
-	query->setOperations = tree;
-	return query;
-}
 
 static Query *block_query(const PgtBlockOp *block, const InputState *states,
 						  int sign);
 
-/* Number of a column of an operator where its new state stands in FROM. */
-static AttrNumber
-new_state_attno(const PgtOp *op, int col)
+AttrNumber
+pgt_op_state_attno(const PgtOp *op, int col)
 {
 	if (op->kind == PGT_OP_SCAN)
 		return ((const PgtScanOp *) op)->columns[col - 1];
-	if (op->kind == PGT_OP_REDUCE)
-		return pgt_state_output_attno((const PgtReduceOp *) op, col);
+	if (op->methods != NULL && op->methods->state_attno != NULL)
+		return op->methods->state_attno(op, col);
 	return col;
 }
 
-static RangeTblEntry *
-new_state_entry(Query *query, const PgtOp *op, bool fenced)
+RangeTblEntry *
+pgt_op_state_entry(Query *query, const PgtOp *op, bool fenced)
 {
 	if (op->kind == PGT_OP_SCAN)
-		return relation_entry(query, ((const PgtScanOp *) op)->relid,
-							  ((const PgtScanOp *) op)->inh);
-	if (op->kind == PGT_OP_REDUCE)
-	{
-		Oid			relid = ((const PgtReduceOp *) op)->state_relid;
-
-		if (!OidIsValid(relid))
-			elog(ERROR, "state table of operator %d does not exist", op->id);
-		return relation_entry(query, relid, false);
-	}
-	return subquery_entry(pgt_op_new_state(op), psprintf("op%d", op->id),
-						  desc_names(op->outdesc), fenced);
+		return pgt_qtree_relation(query, ((const PgtScanOp *) op)->relid,
+								  ((const PgtScanOp *) op)->inh);
+	if (op->methods != NULL && !OidIsValid(op->state_relid))
+		elog(ERROR, "state table of operator %d does not exist", op->id);
+	if (op->methods != NULL && op->methods->state_attno != NULL)
+		return pgt_qtree_relation(query, op->state_relid, false);
+	return pgt_qtree_subquery(pgt_op_new_state(op), psprintf("op%d", op->id),
+							  pgt_qtree_names(op->outdesc), fenced);
 }
 
 /* SELECT all columns FROM what "rte" is, with a weight unless it is NULL. */
 static Query *
 select_columns(const PgtOp *op, bool from_delta, bool weighted)
 {
-	Query	   *query = make_select();
+	Query	   *query = pgt_qtree_select();
 	RangeTblEntry *rte = from_delta ?
-		store_entry(pgt_delta_name(op), op->deltadesc) :
-		new_state_entry(query, op, false);
-	int			varno = add_from(query, rte);
+		pgt_qtree_store(pgt_delta_name(op), op->deltadesc) :
+		pgt_op_state_entry(query, op, false);
+	int			varno = pgt_qtree_add_from(query, rte);
 	int			natts = op->outdesc->natts;
 
 	for (int i = 1; i <= natts; i++)
-		add_target(query,
-				   (Node *) desc_var(varno, op->outdesc, i,
-									 from_delta ? i : new_state_attno(op, i)),
+		pgt_qtree_add_target(query,
+				   (Node *) pgt_qtree_var(varno, op->outdesc, i,
+									 from_delta ? i : pgt_op_state_attno(op, i)),
 				   NameStr(TupleDescAttr(op->outdesc, i - 1)->attname));
 	if (!weighted)
 		return query;
-	add_target(query, from_delta ?
-			   negate((Node *) desc_var(varno, op->deltadesc, natts + 1, natts + 1)) :
-			   int8_const(1), PGT_WEIGHT_NAME);
+	pgt_qtree_add_target(query, from_delta ?
+			   pgt_qtree_negate((Node *) pgt_qtree_var(varno, op->deltadesc, natts + 1, natts + 1)) :
+			   pgt_qtree_int8(1), PGT_WEIGHT_NAME);
 	return query;
 }
 
 static Query *
 old_state(const PgtOp *op)
 {
-	return union_all(list_make2(select_columns(op, false, true),
+	return pgt_qtree_union_all(list_make2(select_columns(op, false, true),
 								select_columns(op, true, true)),
 					 op->deltadesc);
 }
@@ -314,13 +125,12 @@ pgt_op_new_state(const PgtOp *op)
 				branches = lappend(branches, pgt_op_new_state(lfirst(lc)));
 			if (list_length(branches) == 1)
 				return linitial(branches);
-			return union_all(branches, op->outdesc);
-		case PGT_OP_SCAN:
-		case PGT_OP_REDUCE:
+			return pgt_qtree_union_all(branches, op->outdesc);
+		default:
+			if (op->methods != NULL && op->methods->state_attno == NULL)
+				return op->methods->new_state(op);
 			return select_columns(op, false, false);
 	}
-	elog(ERROR, "unknown operator kind %d", (int) op->kind);
-	return NULL;
 }
 
 Query *
@@ -354,7 +164,7 @@ place_vars_mutator(Node *node, BlockBuild *b)
 		Var		   *var = (Var *) copyObject(node);
 
 		if (input_state(b, var->varno) == INPUT_NEW)
-			var->varattno = new_state_attno(list_nth(b->block->op.inputs,
+			var->varattno = pgt_op_state_attno(list_nth(b->block->op.inputs,
 													 var->varno - 1),
 											var->varattno);
 		var->varnosyn = var->varno;
@@ -372,12 +182,12 @@ input_entry(Query *query, BlockBuild *b, int number)
 	switch (input_state(b, number))
 	{
 		case INPUT_NEW:
-			return new_state_entry(query, op, b->block->fenced[number - 1]);
+			return pgt_op_state_entry(query, op, b->block->fenced[number - 1]);
 		case INPUT_DELTA:
-			return store_entry(pgt_delta_name(op), op->deltadesc);
+			return pgt_qtree_store(pgt_delta_name(op), op->deltadesc);
 		case INPUT_OLD:
-			return subquery_entry(old_state(op), psprintf("old%d", op->id),
-								  desc_names(op->deltadesc), false);
+			return pgt_qtree_subquery(old_state(op), psprintf("old%d", op->id),
+								  pgt_qtree_names(op->deltadesc), false);
 	}
 	return NULL;
 }
@@ -395,8 +205,8 @@ product_of_weights(const BlockBuild *b)
 		int			col = op->deltadesc->natts;
 
 		if (input_state(b, ++number) != INPUT_NEW)
-			product = multiply(product,
-							   (Node *) desc_var(number, op->deltadesc, col, col));
+			product = pgt_qtree_multiply(product,
+							   (Node *) pgt_qtree_var(number, op->deltadesc, col, col));
 	}
 	return product;
 }
@@ -406,24 +216,24 @@ static Query *
 block_query(const PgtBlockOp *block, const InputState *states, int sign)
 {
 	BlockBuild	b = {block, states};
-	Query	   *query = make_select();
+	Query	   *query = pgt_qtree_select();
 	int			i = 0;
 	ListCell   *lc;
 	Node	   *weight;
 
 	for (int number = 1; number <= list_length(block->op.inputs); number++)
-		add_from(query, input_entry(query, &b, number));
+		pgt_qtree_add_from(query, input_entry(query, &b, number));
 	query->jointree->quals = place_vars_mutator(block->quals, &b);
 	foreach(lc, block->exprs)
 	{
-		add_target(query, place_vars_mutator(lfirst(lc), &b),
+		pgt_qtree_add_target(query, place_vars_mutator(lfirst(lc), &b),
 				   NameStr(TupleDescAttr(block->op.outdesc, i)->attname));
 		i++;
 	}
 	if (sign == 0)
 		return query;
 	weight = product_of_weights(&b);
-	add_target(query, sign < 0 ? negate(weight) : weight, PGT_WEIGHT_NAME);
+	pgt_qtree_add_target(query, sign < 0 ? pgt_qtree_negate(weight) : weight, PGT_WEIGHT_NAME);
 	return query;
 }
 
@@ -512,40 +322,46 @@ key_match(const PgtKeySpec *key, Var *left, Var *right, bool nonnull)
 											 make_andclause(list_make2(null_left, null_right))));
 }
 
-/* FROM the input's new state and, if there are keys, the set of keys. */
-static Query *
-restricted_input(const PgtReduceOp *reduce, bool nonnull)
+Query *
+pgt_op_restricted_state(const PgtOp *op, const PgtKeySpec *keys, int nkeys,
+						bool nonnull)
 {
-	const PgtOp *input = linitial(reduce->op.inputs);
-	Query	   *query = make_select();
-	TupleDesc	keydesc = CreateTemplateTupleDesc(reduce->nkeys);
+	Query	   *query = pgt_qtree_select();
+	TupleDesc	keydesc = CreateTemplateTupleDesc(nkeys);
 	List	   *matches = NIL;
 
-	add_from(query, new_state_entry(query, input, false));
-	if (reduce->nkeys == 0)
+	pgt_qtree_add_from(query, pgt_op_state_entry(query, op, false));
+	if (nkeys == 0)
 		return query;
-	for (int i = 1; i <= reduce->nkeys; i++)
+	for (int i = 1; i <= nkeys; i++)
 	{
-		const PgtKeySpec *key = &reduce->keys[i - 1];
+		const PgtKeySpec *key = &keys[i - 1];
 
 		TupleDescInitEntry(keydesc, i, psprintf("k%d", i), key->type,
 						   key->typmod, 0);
 		TupleDescInitEntryCollation(keydesc, i, key->collation);
 	}
 	pgt_tupdesc_finish(keydesc);
-	add_from(query, store_entry(PGT_KEYS_NAME, keydesc));
-	for (int i = 1; i <= reduce->nkeys; i++)
+	pgt_qtree_add_from(query, pgt_qtree_store(PGT_KEYS_NAME, keydesc));
+	for (int i = 1; i <= nkeys; i++)
 	{
-		const PgtKeySpec *key = &reduce->keys[i - 1];
+		const PgtKeySpec *key = &keys[i - 1];
+		AttrNumber	attno = pgt_op_state_attno(op, key->in_col);
 
 		matches = lappend(matches,
 						  key_match(key,
-									desc_var(1, input->outdesc, key->in_col,
-											 new_state_attno(input, key->in_col)),
-									desc_var(2, keydesc, i, i), nonnull));
+									pgt_qtree_var(1, op->outdesc, key->in_col, attno),
+									pgt_qtree_var(2, keydesc, i, i), nonnull));
 	}
 	query->jointree->quals = (Node *) make_ands_explicit(matches);
 	return query;
+}
+
+static Query *
+restricted_input(const PgtReduceOp *reduce, bool nonnull)
+{
+	return pgt_op_restricted_state(linitial(reduce->op.inputs), reduce->keys,
+								   reduce->nkeys, nonnull);
 }
 
 static Query *
@@ -555,15 +371,14 @@ rescan_query(const PgtReduceOp *reduce, bool nonnull)
 	Query	   *query = restricted_input(reduce, nonnull);
 
 	for (int i = 1; i <= input->outdesc->natts; i++)
-		add_target(query,
-				   (Node *) desc_var(1, input->outdesc, i, new_state_attno(input, i)),
+		pgt_qtree_add_target(query,
+				   (Node *) pgt_qtree_var(1, input->outdesc, i, pgt_op_state_attno(input, i)),
 				   NameStr(TupleDescAttr(input->outdesc, i - 1)->attname));
 	return query;
 }
 
-/* Columns of a REDUCE's input -> columns of its new state. */
 static Node *
-place_agg_mutator(Node *node, const PgtOp *input)
+place_vars_of_op_mutator(Node *node, const PgtOp *op)
 {
 	if (node == NULL)
 		return NULL;
@@ -571,11 +386,17 @@ place_agg_mutator(Node *node, const PgtOp *input)
 	{
 		Var		   *var = (Var *) copyObject(node);
 
-		var->varattno = new_state_attno(input, var->varattno);
+		var->varattno = pgt_op_state_attno(op, var->varattno);
 		var->varattnosyn = var->varattno;
 		return (Node *) var;
 	}
-	return expression_tree_mutator(node, place_agg_mutator, (void *) input);
+	return expression_tree_mutator(node, place_vars_of_op_mutator, (void *) op);
+}
+
+Node *
+pgt_op_place_vars(Node *node, const PgtOp *op)
+{
+	return place_vars_of_op_mutator(node, op);
 }
 
 static Query *
@@ -589,9 +410,9 @@ recompute_query(const PgtReduceOp *reduce, bool nonnull)
 		const PgtKeySpec *key = &reduce->keys[i - 1];
 		SortGroupClause *clause = makeNode(SortGroupClause);
 
-		add_target(query,
-				   (Node *) desc_var(1, input->outdesc, key->in_col,
-									 new_state_attno(input, key->in_col)),
+		pgt_qtree_add_target(query,
+				   (Node *) pgt_qtree_var(1, input->outdesc, key->in_col,
+									 pgt_op_state_attno(input, key->in_col)),
 				   psprintf("k%d", i));
 		llast_node(TargetEntry, query->targetList)->ressortgroupref = i;
 		clause->tleSortGroupRef = i;
@@ -604,7 +425,7 @@ recompute_query(const PgtReduceOp *reduce, bool nonnull)
 	{
 		if (reduce->aggs[i].method != PGT_AGG_RECOMPUTE)
 			continue;
-		add_target(query, place_agg_mutator((Node *) reduce->aggs[i].aggref, input),
+		pgt_qtree_add_target(query, pgt_op_place_vars((Node *) reduce->aggs[i].aggref, input),
 				   psprintf("a%d", i + 1));
 		query->hasAggs = true;
 	}
@@ -612,8 +433,10 @@ recompute_query(const PgtReduceOp *reduce, bool nonnull)
 }
 
 void
-pgt_reduce_make_plans(PgtReduceOp *reduce, MemoryContext context)
+pgt_reduce_make_plans(PgtOp *op, MemoryContext context)
 {
+	PgtReduceOp *reduce = (PgtReduceOp *) op;
+
 	for (int nonnull = 0; nonnull <= 1; nonnull++)
 	{
 		reduce->rescan[nonnull] =

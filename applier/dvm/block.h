@@ -29,7 +29,25 @@ extern Query *pgt_op_new_state(const PgtOp *op);
 extern Query *pgt_op_new_state_weighted(const PgtOp *op);
 
 /* A REDUCE's two pairs of plans, once its state table and those below exist. */
-extern void pgt_reduce_make_plans(PgtReduceOp *reduce, MemoryContext context);
+extern void pgt_reduce_make_plans(PgtOp *op, MemoryContext context);
+
+/* Column "col" of an operator where its new state stands in FROM, and what
+ * stands there. */
+extern AttrNumber pgt_op_state_attno(const PgtOp *op, int col);
+extern RangeTblEntry *pgt_op_state_entry(Query *query, const PgtOp *op,
+										 bool fenced);
+/* An expression over the columns of an operator, number 1 in FROM -> over its
+ * new state there. */
+extern Node *pgt_op_place_vars(Node *node, const PgtOp *op);
+
+/*
+ * SELECT FROM the new state of an operator, restricted to the keys in the named
+ * tuplestore PGT_KEYS_NAME (columns k1 .. kn, distinct); without keys all of
+ * it.  No columns yet.  nonnull: no key in the set is NULL, so that indexes can
+ * be used.
+ */
+extern Query *pgt_op_restricted_state(const PgtOp *op, const PgtKeySpec *keys,
+									  int nkeys, bool nonnull);
 
 /*
  * The terms of a block's delta for a set of changed inputs (bit i: input i+1),

@@ -408,15 +408,15 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 	return op;
 }
 
-/* Mark the REDUCEs whose state table a join above reads. */
+/* Mark the operators whose state table a join above reads. */
 static void
 mark_readable(PgtOp *op, bool joined)
 {
 	ListCell   *lc;
 
-	if (op->kind == PGT_OP_REDUCE)
+	if (op->methods != NULL)
 	{
-		((PgtReduceOp *) op)->readable = joined;
+		op->readable = joined;
 		joined = false;
 	}
 	else if (op->kind == PGT_OP_BLOCK && list_length(op->inputs) > 1)

@@ -31,7 +31,8 @@ emit_row(PgtReduction *r, const Datum *values, const bool *nulls, int64 weight)
 	}
 	r->outvalues[n] = Int64GetDatum(weight);
 	r->outnulls[n] = false;
-	tuplestore_putvalues(r->out, op->op.deltadesc, r->outvalues, r->outnulls);
+	if (r->out != NULL)
+		tuplestore_putvalues(r->out, op->op.deltadesc, r->outvalues, r->outnulls);
 }
 
 static void
@@ -137,7 +138,7 @@ static bool
 same_output(PgtReduction *r)
 {
 	for (int i = 1; i <= r->op->nkeys + r->op->naggs; i++)
-		if (!same_column(r, pgt_state_output_attno(r->op, i)))
+		if (!same_column(r, pgt_state_reduce_attno(&r->op->op, i)))
 			return false;
 	return true;
 }

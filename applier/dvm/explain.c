@@ -31,22 +31,23 @@
 
 #include "applier/dvm/block.h"
 #include "applier/dvm/deparse.h"
+#include "applier/dvm/explain.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/program.h"
 #include "decoder/compat.h"
 
-typedef struct Explain
+struct PgtExplain
 {
 	PgtProgram *program;
 	bool		plans;
 	PgtExplainEmit emit;
 	void	   *arg;
-} Explain;
+};
 
-static void say(Explain *e, const char *value, const char *property, ...) pg_attribute_printf(3, 4);
+static void say(PgtExplain *e, const char *value, const char *property, ...) pg_attribute_printf(3, 4);
 
 static void
-say(Explain *e, const char *value, const char *property,...)
+say(PgtExplain *e, const char *value, const char *property,...)
 {
 	StringInfoData name;
 	va_list		args;
@@ -145,7 +146,7 @@ plan_text(PgtPlan *plan, double tuples)
 }
 
 static void
-say_plan(Explain *e, const char *step, PgtPlan *plan)
+say_plan(PgtExplain *e, const char *step, PgtPlan *plan)
 {
 	if (plan == NULL)
 		return;
@@ -179,7 +180,7 @@ leads_an_index(Oid relid, AttrNumber attno)
 }
 
 static void
-advise_index(Explain *e, const PgtOp *op, int col, int step)
+advise_index(PgtExplain *e, const PgtOp *op, int col, int step)
 {
 	const PgtScanOp *scan = (const PgtScanOp *) op;
 	AttrNumber	attno;
@@ -196,7 +197,7 @@ advise_index(Explain *e, const PgtOp *op, int col, int step)
 
 /* A column compared for equality with a column of another input. */
 static void
-advise_join(Explain *e, const PgtBlockOp *block)
+advise_join(PgtExplain *e, const PgtBlockOp *block)
 {
 	ListCell   *lc;
 
@@ -220,20 +221,9 @@ advise_join(Explain *e, const PgtBlockOp *block)
 	}
 }
 
-/* Recomputing a group wants an index on the first grouping key. */
-static void
-advise_recompute(Explain *e, const PgtReduceOp *reduce)
+void
+pgt_explain_advise(PgtExplain *e, const PgtOp *op, const PgtOp *input, int col)
 {
-	const PgtOp *input = linitial(reduce->op.inputs);
-	int			col;
-
-	if (reduce->nkeys == 0)
-	{
-		say(e, "aggregates without GROUP BY that are recomputed read the whole input",
-			"step %d: note", reduce->op.id);
-		return;
-	}
-	col = reduce->keys[0].in_col;
 	if (input->kind == PGT_OP_BLOCK)
 	{
 		const PgtBlockOp *block = (const PgtBlockOp *) input;
@@ -244,7 +234,19 @@ advise_recompute(Explain *e, const PgtReduceOp *reduce)
 		input = list_nth(input->inputs, var->varno - 1);
 		col = var->varattno;
 	}
-	advise_index(e, input, col, reduce->op.id);
+	advise_index(e, input, col, op->id);
+}
+
+/* Recomputing a group wants an index on the first grouping key. */
+static void
+advise_recompute(PgtExplain *e, const PgtReduceOp *reduce)
+{
+	if (reduce->nkeys == 0)
+		pgt_explain_say(e, &reduce->op, "note",
+						"aggregates without GROUP BY that are recomputed read the whole input");
+	else
+		pgt_explain_advise(e, &reduce->op, linitial(reduce->op.inputs),
+						   reduce->keys[0].in_col);
 }
 
 /* ---- operators ---- */
@@ -263,7 +265,7 @@ input_list(const PgtOp *op)
 }
 
 static void
-explain_block(Explain *e, PgtBlockOp *block)
+explain_block(PgtExplain *e, PgtBlockOp *block)
 {
 	int			i = 0;
 	ListCell   *lc;
@@ -296,41 +298,54 @@ aggregate_text(const PgtAggSpec *spec)
 }
 
 static void
-explain_state_table(Explain *e, const PgtReduceOp *reduce)
+explain_state_table(PgtExplain *e, const PgtOp *op)
 {
 	Relation	rel;
 	int64		bytes;
 
-	if (!OidIsValid(reduce->state_relid))
+	if (!OidIsValid(op->state_relid))
 		return;
-	rel = table_open(reduce->state_relid, AccessShareLock);
+	rel = table_open(op->state_relid, AccessShareLock);
 	bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
 	table_close(rel, NoLock);
-	say(e, psprintf("%s, %lld bytes", relation_name(reduce->state_relid),
-					(long long) bytes),
-		"step %d: state table", reduce->op.id);
+	pgt_explain_say(e, op, "state table",
+					psprintf("%s, %lld bytes", relation_name(op->state_relid),
+							 (long long) bytes));
 }
 
-static void
-explain_reduce(Explain *e, const PgtReduceOp *reduce)
+void
+pgt_explain_say(PgtExplain *e, const PgtOp *op, const char *what,
+				const char *value)
 {
-	explain_state_table(e, reduce);
+	say(e, value, "step %d: %s", op->id, what);
+}
+
+void
+pgt_explain_plan(PgtExplain *e, const PgtOp *op, const char *what,
+				 PgtPlan *plan)
+{
+	say_plan(e, psprintf("step %d: %s", op->id, what), plan);
+}
+
+void
+pgt_reduce_explain(const PgtOp *op, PgtExplain *e)
+{
+	const PgtReduceOp *reduce = (const PgtReduceOp *) op;
+
 	for (int i = 0; i < reduce->naggs; i++)
-		say(e, aggregate_text(&reduce->aggs[i]), "step %d: aggregate %d",
-			reduce->op.id, i + 1);
+		pgt_explain_say(e, op, psprintf("aggregate %d", i + 1),
+						aggregate_text(&reduce->aggs[i]));
 	if (!reduce->any_recompute && !reduce->any_rescan)
 		return;
 	if (reduce->any_recompute)
-		say_plan(e, psprintf("step %d: recompute groups", reduce->op.id),
-				 reduce->recompute[1]);
+		pgt_explain_plan(e, op, "recompute groups", reduce->recompute[1]);
 	if (reduce->any_rescan)
-		say_plan(e, psprintf("step %d: read groups again", reduce->op.id),
-				 reduce->rescan[1]);
+		pgt_explain_plan(e, op, "read groups again", reduce->rescan[1]);
 	advise_recompute(e, reduce);
 }
 
 static void
-explain_op(Explain *e, PgtOp *op)
+explain_op(PgtExplain *e, PgtOp *op)
 {
 	if (op->inputs != NIL)
 		say(e, psprintf("%s (of %s)", op->label, input_list(op)), "step %d", op->id);
@@ -338,12 +353,16 @@ explain_op(Explain *e, PgtOp *op)
 		say(e, op->label, "step %d", op->id);
 	if (op->kind == PGT_OP_BLOCK)
 		explain_block(e, (PgtBlockOp *) op);
-	else if (op->kind == PGT_OP_REDUCE)
-		explain_reduce(e, (PgtReduceOp *) op);
+	else if (op->methods != NULL)
+	{
+		explain_state_table(e, op);
+		if (op->methods->explain != NULL)
+			op->methods->explain(op, e);
+	}
 }
 
 static void
-explain_identity(Explain *e)
+explain_identity(PgtExplain *e)
 {
 	PgtRowIdentity id;
 	StringInfoData text;
@@ -365,7 +384,7 @@ void
 pgt_program_explain(PgtProgram *program, bool analyze, PgtExplainEmit emit,
 					void *arg)
 {
-	Explain		e = {program, analyze, emit, arg};
+	PgtExplain	e = {program, analyze, emit, arg};
 	ListCell   *lc;
 
 	say(&e, program->differential ? "differential" : "full", "method");

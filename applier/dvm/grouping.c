@@ -299,6 +299,7 @@ compile_reduce(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g)
 		make_agg_spec(g, lfirst_node(Aggref, lc), &reduce->aggs[i++]);
 
 	input = reduce_input(c, in, g, reduce);
+	reduce->op.methods = &pgt_reduce_methods;
 	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
 						  reduce_desc(g->keys, g->aggrefs),
 						  reduce->naggs > 0 ? "aggregate" : "group");
@@ -385,6 +386,7 @@ pgt_grouping_distinct(PgtCompiler *c, const Query *query, PgtOp *input)
 		make_key_spec(clause, (Node *) tle->expr, i + 1, &reduce->keys[i]);
 		i++;
 	}
+	reduce->op.methods = &pgt_reduce_methods;
 	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
 						  CreateTupleDescCopy(input->outdesc), "distinct");
 	return &reduce->op;

@@ -79,7 +79,7 @@ pgt_groups_hash_row(PgtReduction *r, TupleTableSlot *slot)
 		r->keys[i] = slot->tts_values[op->keys[i].in_col - 1];
 		r->keynulls[i] = slot->tts_isnull[op->keys[i].in_col - 1];
 	}
-	return pgt_keys_hash(op, r->keys, r->keynulls);
+	return pgt_keys_hash(op->keyset, r->keys, r->keynulls);
 }
 
 /* The group of r->keys if it is in memory, else NULL. */
@@ -91,7 +91,7 @@ pgt_groups_find(PgtReduction *r, uint64 hash)
 	for (; group != NULL; group = group->next)
 	{
 		if (group->hash == hash &&
-			pgt_keys_equal(r->op, r->keys, r->keynulls,
+			pgt_keys_equal(r->op->keyset, r->keys, r->keynulls,
 						   group->keys, group->keynulls))
 			return group;
 	}
@@ -123,7 +123,7 @@ add_group(PgtReduction *r, uint64 hash)
 static bool
 row_has_key(PgtReduction *r)
 {
-	return pgt_keys_equal(r->op, r->keys, r->keynulls,
+	return pgt_keys_equal(r->op->keyset, r->keys, r->keynulls,
 						  &r->values[PGT_STATE_HASH_ATTNO],
 						  &r->nulls[PGT_STATE_HASH_ATTNO]);
 }
@@ -188,7 +188,7 @@ new_group(PgtReduction *r, uint64 hash)
 	PgtReduceOp *op = r->op;
 	PgtGroup   *group = add_group(r, hash);
 
-	pgt_keys_copy(op, group->keys, group->keynulls, r->keys, r->keynulls);
+	pgt_keys_copy(op->keyset, group->keys, group->keynulls, r->keys, r->keynulls);
 	for (int i = 0; i < op->naggs; i++)
 	{
 		PgtAggValue *v = &group->aggs[i];
@@ -239,12 +239,12 @@ pgt_groups_get(PgtReduction *r, uint64 hash)
 static void
 count_image(PgtReduction *r, PgtGroup *group, int64 weight)
 {
-	PgtImager  *imager = pgt_keys_imager(r->op);
+	PgtImager  *imager = pgt_keys_imager(r->op->keyset);
 	MemoryContext old;
 
 	if (group->images == NULL &&
 		(group->n == 0 ||
-		 pgt_keys_identical(r->op, r->keys, r->keynulls,
+		 pgt_keys_identical(r->op->keyset, r->keys, r->keynulls,
 							group->keys, group->keynulls)))
 		return;
 	old = MemoryContextSwitchTo(r->agg.batch);
@@ -317,12 +317,12 @@ corrupted(void)
 static void
 show_image(PgtReduction *r, PgtGroup *group, MinimalTuple image)
 {
-	PgtImager  *imager = pgt_keys_imager(r->op);
+	PgtImager  *imager = pgt_keys_imager(r->op->keyset);
 	Datum	   *keys = palloc(sizeof(Datum) * r->op->nkeys);
 	bool	   *nulls = palloc(sizeof(bool) * r->op->nkeys);
 
 	pgt_image_deform(imager, image, keys, nulls);
-	if (pgt_keys_identical(r->op, keys, nulls, group->keys, group->keynulls))
+	if (pgt_keys_identical(r->op->keyset, keys, nulls, group->keys, group->keynulls))
 		return;
 	group->keys = keys;
 	group->keynulls = nulls;
@@ -346,7 +346,7 @@ pgt_group_settle(PgtReduction *r, PgtGroup *group)
 	if (set == NULL || group->n == 0)
 		return;
 	old = MemoryContextSwitchTo(r->agg.batch);
-	shown = pgt_image_form(pgt_keys_imager(r->op), group->keys, group->keynulls);
+	shown = pgt_image_form(pgt_keys_imager(r->op->keyset), group->keys, group->keynulls);
 	for (int i = 0; i < set->n; i++)
 	{
 		if (set->counts[i] < 0)

@@ -35,7 +35,7 @@ typedef struct PgtReduction
 {
 	PgtReduceOp *op;
 	QueryEnvironment *env;
-	Tuplestorestate *out;
+	Tuplestorestate *out;		/* or NULL: nobody wants the delta */
 	bool		building;		/* the state table is empty */
 	PgtStateTable *state;
 	TupleDesc	indesc;			/* input columns, weight */

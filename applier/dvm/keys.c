@@ -33,13 +33,13 @@ typedef struct KeyFunctions
 	bool		typbyval;
 } KeyFunctions;
 
-typedef struct Keying
+struct PgtKeySet
 {
+	int			n;
+	const PgtKeySpec *specs;
 	PgtImager  *imager;
 	KeyFunctions keys[FLEXIBLE_ARRAY_MEMBER];
-} Keying;
-
-#define keying(op) ((Keying *) (op)->keying)
+};
 
 /* Does the type's btree vouch that equal values are the same bytes? */
 static bool
@@ -78,48 +78,50 @@ prepare_key(PgtKeySpec *key, KeyFunctions *fn)
 		fmgr_info(key->hashfn, &fn->hash);
 }
 
-void
-pgt_keys_prepare(PgtReduceOp *op)
+PgtKeySet *
+pgt_keys_prepare(PgtKeySpec *keys, int nkeys)
 {
-	Keying	   *k = palloc0(offsetof(Keying, keys) +
-							sizeof(KeyFunctions) * op->nkeys);
-	TupleDesc	desc = CreateTemplateTupleDesc(op->nkeys);
+	PgtKeySet  *set = palloc0(offsetof(PgtKeySet, keys) +
+							  sizeof(KeyFunctions) * nkeys);
+	TupleDesc	desc = CreateTemplateTupleDesc(nkeys);
 
-	for (int i = 0; i < op->nkeys; i++)
+	set->n = nkeys;
+	set->specs = keys;
+	for (int i = 0; i < nkeys; i++)
 	{
-		PgtKeySpec *key = &op->keys[i];
+		PgtKeySpec *key = &keys[i];
 
-		prepare_key(key, &k->keys[i]);
+		prepare_key(key, &set->keys[i]);
 		TupleDescInitEntry(desc, i + 1, psprintf("k%d", i + 1), key->type,
 						   key->typmod, 0);
 		TupleDescInitEntryCollation(desc, i + 1, key->collation);
 	}
 	pgt_tupdesc_finish(desc);
-	k->imager = pgt_imager_make(desc, op->nkeys);
-	op->keying = k;
+	set->imager = pgt_imager_make(desc, nkeys);
+	return set;
 }
 
 PgtImager *
-pgt_keys_imager(const PgtReduceOp *op)
+pgt_keys_imager(const PgtKeySet *set)
 {
-	return keying(op)->imager;
+	return set->imager;
 }
 
 uint64
-pgt_keys_hash(const PgtReduceOp *op, const Datum *values, const bool *isnull)
+pgt_keys_hash(const PgtKeySet *set, const Datum *values, const bool *isnull)
 {
 	uint64		hash = 0;
 
-	for (int i = 0; i < op->nkeys; i++)
+	for (int i = 0; i < set->n; i++)
 	{
-		KeyFunctions *fn = &keying(op)->keys[i];
+		KeyFunctions *fn = unconstify(KeyFunctions *, &set->keys[i]);
 		uint32		h = 0;
 
 		if (isnull[i])
 			h = 1;
 		else if (fn->hash_by_type)
 			h = DatumGetUInt32(FunctionCall1Coll(&fn->hash,
-												 op->keys[i].collation,
+												 set->specs[i].collation,
 												 values[i]));
 		else if (fn->hash_by_image)
 			h = datum_image_hash(values[i], fn->typbyval, fn->typlen);
@@ -129,12 +131,12 @@ pgt_keys_hash(const PgtReduceOp *op, const Datum *values, const bool *isnull)
 }
 
 bool
-pgt_keys_equal(const PgtReduceOp *op, const Datum *a, const bool *anull,
+pgt_keys_equal(const PgtKeySet *set, const Datum *a, const bool *anull,
 			   const Datum *b, const bool *bnull)
 {
-	for (int i = 0; i < op->nkeys; i++)
+	for (int i = 0; i < set->n; i++)
 	{
-		KeyFunctions *fn = &keying(op)->keys[i];
+		KeyFunctions *fn = unconstify(KeyFunctions *, &set->keys[i]);
 
 		if (anull[i] || bnull[i])
 		{
@@ -148,7 +150,7 @@ pgt_keys_equal(const PgtReduceOp *op, const Datum *a, const bool *anull,
 				return false;
 		}
 		else if (!DatumGetBool(FunctionCall2Coll(&fn->equal,
-												 op->keys[i].collation,
+												 set->specs[i].collation,
 												 a[i], b[i])))
 			return false;
 	}
@@ -156,14 +158,14 @@ pgt_keys_equal(const PgtReduceOp *op, const Datum *a, const bool *anull,
 }
 
 bool
-pgt_keys_identical(const PgtReduceOp *op, const Datum *a, const bool *anull,
+pgt_keys_identical(const PgtKeySet *set, const Datum *a, const bool *anull,
 				   const Datum *b, const bool *bnull)
 {
-	for (int i = 0; i < op->nkeys; i++)
+	for (int i = 0; i < set->n; i++)
 	{
-		KeyFunctions *fn = &keying(op)->keys[i];
+		KeyFunctions *fn = unconstify(KeyFunctions *, &set->keys[i]);
 
-		if (op->keys[i].image_equal || anull[i])
+		if (set->specs[i].image_equal || anull[i])
 			continue;
 		if (!pgt_value_same(a[i], b[i], fn->typlen, fn->typbyval))
 			return false;
@@ -172,14 +174,14 @@ pgt_keys_identical(const PgtReduceOp *op, const Datum *a, const bool *anull,
 }
 
 void
-pgt_keys_copy(const PgtReduceOp *op, Datum *to, bool *tonull,
+pgt_keys_copy(const PgtKeySet *set, Datum *to, bool *tonull,
 			  const Datum *from, const bool *fromnull)
 {
-	PgtImager  *imager = keying(op)->imager;
+	PgtImager  *imager = set->imager;
 
-	for (int i = 0; i < op->nkeys; i++)
+	for (int i = 0; i < set->n; i++)
 	{
-		KeyFunctions *fn = &keying(op)->keys[i];
+		KeyFunctions *fn = unconstify(KeyFunctions *, &set->keys[i]);
 		Datum		value = from[i];
 
 		tonull[i] = fromnull[i];
@@ -187,7 +189,7 @@ pgt_keys_copy(const PgtReduceOp *op, Datum *to, bool *tonull,
 		if (fromnull[i])
 			continue;
 		if (imager->composite[i])
-			value = pgt_value_canonical(value, op->keys[i].type);
+			value = pgt_value_canonical(value, set->specs[i].type);
 		else if (imager->varlena[i])
 			value = pgt_value_detoast(value);
 		to[i] = datumCopy(value, fn->typbyval, fn->typlen);

@@ -1,6 +1,6 @@
 /*
- * applier/dvm/keys.h - group keys: their hash, their equality, their images.
- * Private to reduce.c.
+ * applier/dvm/keys.h - keys of groups and partitions: their hash, their equality, their images.
+ * Private to dvm/.
  */
 #ifndef PGT_KEYS_H
 #define PGT_KEYS_H
@@ -10,24 +10,27 @@
 #include "applier/dvm/image.h"
 #include "applier/dvm/op.h"
 
-/* Fill in what pgt_reduce_prepare promises about the keys. */
-extern void pgt_keys_prepare(PgtReduceOp *op);
+typedef struct PgtKeySet PgtKeySet;
+
+/* Functions for these keys, whose hashfn and image_equal are filled in.  The
+ * set refers to the array. */
+extern PgtKeySet *pgt_keys_prepare(PgtKeySpec *keys, int nkeys);
 
 /* Hash under the keys' equality; values and isnull are the keys in order. */
-extern uint64 pgt_keys_hash(const PgtReduceOp *op, const Datum *values,
+extern uint64 pgt_keys_hash(const PgtKeySet *set, const Datum *values,
 							const bool *isnull);
-extern bool pgt_keys_equal(const PgtReduceOp *op,
+extern bool pgt_keys_equal(const PgtKeySet *set,
 						   const Datum *a, const bool *anull,
 						   const Datum *b, const bool *bnull);
 /* The same bytes; meant for keys already known to be equal. */
-extern bool pgt_keys_identical(const PgtReduceOp *op,
+extern bool pgt_keys_identical(const PgtKeySet *set,
 							   const Datum *a, const bool *anull,
 							   const Datum *b, const bool *bnull);
 /* A copy without TOAST pointers, in the current context. */
-extern void pgt_keys_copy(const PgtReduceOp *op, Datum *to, bool *tonull,
+extern void pgt_keys_copy(const PgtKeySet *set, Datum *to, bool *tonull,
 						  const Datum *from, const bool *fromnull);
 /* Columns k1 .. kn of the keys' types: the images of keys, the key sets. */
-extern PgtImager *pgt_keys_imager(const PgtReduceOp *op);
+extern PgtImager *pgt_keys_imager(const PgtKeySet *set);
 
 /* How often each image of one group's key occurs. */
 typedef struct PgtKeyImages

@@ -19,8 +19,11 @@
  *   UNION_ALL  concatenation.
  *   REDUCE     GROUP BY / aggregates / DISTINCT: C code over a state table.
  *
- * Readable: the new state of SCAN and REDUCE is a table (source, state
- * table); that of BLOCK and UNION_ALL is a subquery over the new states below.
+ * Operators with state say by their methods what they do.
+ *
+ * Readable: the new state of SCAN and of an operator with state is a table
+ * (source, state table); that of BLOCK and UNION_ALL is a subquery over the new
+ * states below.
  */
 #ifndef PGT_OP_H
 #define PGT_OP_H
@@ -37,6 +40,9 @@
 
 #define PGT_WEIGHT_NAME "pgt_w"
 
+typedef struct PgtPlan PgtPlan;
+typedef struct PgtExplain PgtExplain;
+
 typedef enum PgtOpKind
 {
 	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_REDUCE
@@ -50,7 +56,39 @@ typedef struct PgtOp
 	TupleDesc	outdesc;
 	TupleDesc	deltadesc;		/* outdesc, then pgt_w int8 */
 	char	   *label;			/* for explain_st: "join of a, b", "aggregate" */
+	const struct PgtOpMethods *methods; /* of an operator with state, else NULL */
+	Oid			state_relid;	/* set when the state table exists, else InvalidOid */
+	bool		readable;		/* joined to above: indexes on its keys wanted */
 } PgtOp;
+
+/*
+ * What an operator with a state table does.  program.c knows no more of it.
+ * The table is pgtrickle_state.s<pgt_id>_<op id>.
+ */
+typedef struct PgtOpMethods
+{
+	/* fill in what depends on types and catalogs; once, after compiling */
+	void		(*prepare) (PgtOp *op);
+	/* the table's columns; another shape found means: no state */
+	TupleDesc	(*state_desc) (const PgtOp *op);
+	/* make its indexes; runs connected to SPI */
+	void		(*state_indexes) (const PgtOp *op, const char *table);
+	/* the new state: where column col (from 1) stands in the table ... */
+	AttrNumber	(*state_attno) (const PgtOp *op, int col);
+	/* ... or, if that is NULL, a query with outdesc's columns */
+	Query	   *(*new_state) (const PgtOp *op);
+	/* plans that read the state tables below, which exist now; or NULL */
+	void		(*make_plans) (PgtOp *op, MemoryContext context);
+	/* deltas of the inputs (NULL: no change; not all are) -> state and out */
+	void		(*run) (PgtOp *op, QueryEnvironment *env,
+						Tuplestorestate **inputs, Tuplestorestate *out);
+	/* fill the empty table.  inputs: all rows with weight 1 */
+	void		(*build) (PgtOp *op, QueryEnvironment *env,
+						  Tuplestorestate **inputs);
+	bool		builds_alone;	/* build needs no inputs */
+	/* tell explain_st more than label, inputs and state table: explain.h */
+	void		(*explain) (const PgtOp *op, PgtExplain *e);
+} PgtOpMethods;
 
 typedef struct PgtScanOp
 {
@@ -62,7 +100,6 @@ typedef struct PgtScanOp
 } PgtScanOp;
 
 /* ---- one prepared plan; made by block.c, run by anyone in dvm/ ---- */
-typedef struct PgtPlan PgtPlan;
 
 /*
  * Run a plan under the active snapshot, rows to dest; params may be NULL.
@@ -119,8 +156,6 @@ typedef struct PgtReduceOp
 	PgtAggSpec *aggs;
 	bool		any_recompute;
 	bool		any_rescan;		/* some aggregate may need the rows of a group again */
-	bool		readable;		/* joined to above: index on the key columns wanted */
-	Oid			state_relid;	/* set when the state table exists, else InvalidOid */
 	/*
 	 * Both read the NEW state of the input, restricted to the groups in the
 	 * named tuplestore PGT_KEYS_NAME (columns k1..kn, distinct, of the keys'
@@ -130,7 +165,7 @@ typedef struct PgtReduceOp
 	 */
 	PgtPlan    *rescan[2];		/* [nonnull]: input rows: keys, args ..., as the input delta without weight */
 	PgtPlan    *recompute[2];	/* [nonnull]: keys, then results of the RECOMPUTE aggregates in order */
-	void	   *keying;			/* keys.c's private part, set by pgt_reduce_prepare */
+	struct PgtKeySet *keyset;	/* of keys.c, set by prepare */
 } PgtReduceOp;
 
 #define PGT_KEYS_NAME "pgt_keys"
@@ -141,32 +176,20 @@ extern void pgt_agg_classify(PgtAggSpec *agg, Oid *state_type,
 							 Oid *state_collation);
 extern const char *pgt_agg_method_name(const PgtAggSpec *agg);	/* for explain_st */
 
-/* reduce.c: set the keys' hash, image_equal, attnos, and the outdesc order of
- * the state table: see state.h.  Called once by the compiler. */
-extern void pgt_reduce_prepare(PgtReduceOp *op);
-
 /*
- * reduce.c: absorb the input delta into the state table and append what
- * changed (old result -1, new result +1; nothing where the images are the
+ * reduce.c: its run absorbs the input delta into the state table and appends
+ * what changed (old result -1, new result +1; nothing where the images are the
  * same) to "out".  The input store is read twice (positive, then negative
  * weights), groups are held in memory up to refresh_work_mem and then written
  * out.  Deltas below must already be absorbed by the state tables below.
+ * Building with nkeys == 0 makes the one row even for empty input.
  */
-extern void pgt_reduce_run(PgtReduceOp *op, QueryEnvironment *env,
-						   Tuplestorestate *input, Tuplestorestate *out);
-/* Whole state anew from the rows of the input (input plan without restriction
- * comes as a tuplestore with weights +1); the results go to "out" with +1.
- * With nkeys == 0 the one row exists even for empty input. */
-extern void pgt_reduce_build(PgtReduceOp *op, QueryEnvironment *env,
-							 Tuplestorestate *input, Tuplestorestate *out);
+extern const PgtOpMethods pgt_reduce_methods;
 
 /* state.c: the table pgtrickle_state.s<pgt_id>_<op id>. */
-extern Oid	pgt_state_create(int64 pgt_id, PgtReduceOp *op);
-extern Oid	pgt_state_lookup(int64 pgt_id, const PgtReduceOp *op);	/* InvalidOid if missing or of another shape */
+extern Oid	pgt_state_create(int64 pgt_id, PgtOp *op);
+extern Oid	pgt_state_lookup(int64 pgt_id, const PgtOp *op);	/* InvalidOid if missing or of another shape */
 extern void pgt_state_truncate(Oid state_relid);
-/* Column of the state table for output column i (1-based) of the reduce:
- * what a reader's Var must say. */
-extern AttrNumber pgt_state_output_attno(const PgtReduceOp *op, int outcol);
 
 /* ---- apply.c ---- */
 /* Apply a delta (deltadesc of the stream table's columns) to a stream table:

@@ -81,15 +81,15 @@ find_state(PgtProgram *program)
 
 	foreach(lc, program->ops)
 	{
-		PgtReduceOp *reduce = lfirst(lc);
+		PgtOp	   *op = lfirst(lc);
 		Oid			relid;
 
-		if (reduce->op.kind != PGT_OP_REDUCE)
+		if (op->methods == NULL)
 			continue;
-		relid = pgt_state_lookup(program->pgt_id, reduce);
-		if (relid != reduce->state_relid)
+		relid = pgt_state_lookup(program->pgt_id, op);
+		if (relid != op->state_relid)
 			changed = true;
-		reduce->state_relid = relid;
+		op->state_relid = relid;
 		if (!OidIsValid(relid))
 			complete = false;
 	}
@@ -110,8 +110,8 @@ pgt_program_make_plans(PgtProgram *program)
 
 		if (op->kind == PGT_OP_BLOCK)
 			((PgtBlockOp *) op)->terms = NIL;
-		else if (op->kind == PGT_OP_REDUCE)
-			pgt_reduce_make_plans((PgtReduceOp *) op, program->context);
+		else if (op->methods != NULL && op->methods->make_plans != NULL)
+			op->methods->make_plans(op, program->context);
 	}
 	program->have_plans = true;
 	MemoryContextSwitchTo(old);
@@ -126,8 +126,12 @@ compile_differential(PgtProgram *program)
 	program->top = pgt_compile_query(program->expanded, &program->ops, &sources);
 	program->sources = distinct_scans(program->ops);
 	foreach(lc, program->ops)
-		if (((PgtOp *) lfirst(lc))->kind == PGT_OP_REDUCE)
-			pgt_reduce_prepare(lfirst(lc));
+	{
+		PgtOp	   *op = lfirst(lc);
+
+		if (op->methods != NULL)
+			op->methods->prepare(op);
+	}
 	if (find_state(program))
 		pgt_program_make_plans(program);
 }
@@ -184,10 +188,10 @@ pgt_program_create_state(PgtProgram *program)
 	pgt_engine_begin_write();
 	foreach(lc, program->ops)
 	{
-		PgtReduceOp *reduce = lfirst(lc);
+		PgtOp	   *op = lfirst(lc);
 
-		if (reduce->op.kind == PGT_OP_REDUCE && !OidIsValid(reduce->state_relid))
-			reduce->state_relid = pgt_state_create(program->pgt_id, reduce);
+		if (op->methods != NULL && !OidIsValid(op->state_relid))
+			op->state_relid = pgt_state_create(program->pgt_id, op);
 	}
 	pgt_engine_end_write();
 	CommandCounterIncrement();
@@ -419,16 +423,26 @@ run_union(PgtRun *run, PgtOp *op)
 }
 
 static Tuplestorestate *
-run_reduce(PgtRun *run, PgtReduceOp *reduce)
+run_stateful(PgtRun *run, PgtOp *op)
 {
-	Tuplestorestate *input = delta_of(run, linitial(reduce->op.inputs));
+	Tuplestorestate **inputs = palloc(sizeof(Tuplestorestate *) *
+									  list_length(op->inputs));
+	bool		changed = false;
+	int			i = 0;
 	Tuplestorestate *out;
+	ListCell   *lc;
 
-	if (input == NULL)
+	foreach(lc, op->inputs)
+	{
+		inputs[i] = delta_of(run, lfirst(lc));
+		changed = changed || inputs[i] != NULL;
+		i++;
+	}
+	if (!changed)
 		return NULL;
 	out = new_store(run);
 	pgt_engine_begin_write();
-	pgt_reduce_run(reduce, run->env, input, out);
+	op->methods->run(op, run->env, inputs, out);
 	pgt_engine_end_write();
 	show_writes();
 	return out;
@@ -448,8 +462,8 @@ run_op(PgtRun *run, PgtOp *op)
 		case PGT_OP_UNION_ALL:
 			set_delta(run, op, run_union(run, op));
 			break;
-		case PGT_OP_REDUCE:
-			set_delta(run, op, run_reduce(run, (PgtReduceOp *) op));
+		default:
+			set_delta(run, op, run_stateful(run, op));
 			break;
 	}
 }
@@ -554,16 +568,21 @@ run_once(PgtRun *run, const Query *query, const char *text)
 }
 
 static void
-build_state(PgtRun *run, PgtReduceOp *reduce)
+build_state(PgtRun *run, PgtOp *op)
 {
-	Tuplestorestate *input;
+	Tuplestorestate **inputs = palloc0(sizeof(Tuplestorestate *) *
+									   list_length(op->inputs));
+	int			i = 0;
+	ListCell   *lc;
 
 	pgt_engine_begin_write();
-	pgt_state_truncate(reduce->state_relid);
+	pgt_state_truncate(op->state_relid);
 	show_writes();
-	input = run_once(run, pgt_op_new_state_weighted(linitial(reduce->op.inputs)),
-					 "pg_trickle state of a reduce");
-	pgt_reduce_build(reduce, run->env, input, new_store(run));
+	foreach(lc, op->inputs)
+		if (!op->methods->builds_alone)
+			inputs[i++] = run_once(run, pgt_op_new_state_weighted(lfirst(lc)),
+								   "pg_trickle input of a state");
+	op->methods->build(op, run->env, inputs);
 	pgt_engine_end_write();
 	show_writes();
 }
@@ -580,9 +599,9 @@ rebuild_state(PgtRun *run)
 	{
 		PgtOp	   *op = lfirst(lc);
 
-		if (op->kind != PGT_OP_REDUCE)
+		if (op->methods == NULL)
 			continue;
-		build_state(run, (PgtReduceOp *) op);
+		build_state(run, op);
 		stateful = true;
 	}
 	if (stateful)

@@ -44,7 +44,7 @@ struct PgtProgram
 	PgtOp	   *top;
 	List	   *ops;			/* of PgtOp*, post-order */
 	List	   *sources;		/* of PgtScanOp*: one per distinct relation */
-	bool		have_plans;		/* REDUCE plans are made */
+	bool		have_plans;		/* plans of operators with state are made */
 	bool		state_changed;	/* an invalidation named a state table */
 	/* validity, written by invalidation callbacks */
 	int			nrelations;

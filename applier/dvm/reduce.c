@@ -23,6 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "applier/dvm/block.h"
+#include "applier/dvm/explain.h"
 #include "applier/dvm/groups.h"
 #include "applier/settings.h"
 
@@ -60,10 +62,12 @@ assign_columns(PgtReduceOp *op)
 				 errhint("Use refresh_mode FULL, or split the query.")));
 }
 
-void
-pgt_reduce_prepare(PgtReduceOp *op)
+static void
+prepare(PgtOp *reduce)
 {
-	pgt_keys_prepare(op);
+	PgtReduceOp *op = (PgtReduceOp *) reduce;
+
+	op->keyset = pgt_keys_prepare(op->keys, op->nkeys);
 	op->any_recompute = false;
 	op->any_rescan = false;
 	for (int i = 0; i < op->naggs; i++)
@@ -104,7 +108,7 @@ begin(PgtReduceOp *op, QueryEnvironment *env, Tuplestorestate *out)
 										   ALLOCSET_DEFAULT_SIZES);
 	r->agg.caller = makeNode(WindowAggState);
 	r->agg.caller->curaggcontext = r->agg.batch;
-	r->state = pgt_state_open(op);
+	r->state = pgt_state_open(&op->op);
 	natts = RelationGetDescr(r->state->rel)->natts;
 	r->keys = palloc(sizeof(Datum) * (op->nkeys + 1));
 	r->keynulls = palloc(sizeof(bool) * (op->nkeys + 1));
@@ -271,7 +275,7 @@ run(PgtReduceOp *op, QueryEnvironment *env, Tuplestorestate *input,
 	pgt_groups_reset(r);
 	/* without keys there is one group, whatever the input */
 	if (op->nkeys == 0 && building)
-		pgt_groups_get(r, pgt_keys_hash(op, r->keys, r->keynulls));
+		pgt_groups_get(r, pgt_keys_hash(op->keyset, r->keys, r->keynulls));
 	absorb(r, input, 0);
 	pgt_state_close(r->state);
 	pgt_engine_end_write();
@@ -279,17 +283,26 @@ run(PgtReduceOp *op, QueryEnvironment *env, Tuplestorestate *input,
 	MemoryContextDelete(cxt);
 }
 
-void
-pgt_reduce_run(PgtReduceOp *op, QueryEnvironment *env, Tuplestorestate *input,
-			   Tuplestorestate *out)
+static void
+run_reduce(PgtOp *op, QueryEnvironment *env, Tuplestorestate **inputs,
+		   Tuplestorestate *out)
 {
-	run(op, env, input, out, false);
+	run((PgtReduceOp *) op, env, inputs[0], out, false);
 }
 
-void
-pgt_reduce_build(PgtReduceOp *op, QueryEnvironment *env,
-				 Tuplestorestate *input, Tuplestorestate *out)
+static void
+build_reduce(PgtOp *op, QueryEnvironment *env, Tuplestorestate **inputs)
 {
-	pgt_state_truncate(op->state_relid);
-	run(op, env, input, out, true);
+	run((PgtReduceOp *) op, env, inputs[0], NULL, true);
 }
+
+const PgtOpMethods pgt_reduce_methods = {
+	.prepare = prepare,
+	.state_desc = pgt_state_reduce_desc,
+	.state_indexes = pgt_state_reduce_indexes,
+	.state_attno = pgt_state_reduce_attno,
+	.make_plans = pgt_reduce_make_plans,
+	.run = run_reduce,
+	.build = build_reduce,
+	.explain = pgt_reduce_explain,
+};

@@ -48,7 +48,7 @@ has_null_key(const PgtReduction *r, const PgtGroup *group)
 static Tuplestorestate *
 collect_keys(PgtReduction *r, GroupTest test, bool nulls, int64 *n)
 {
-	TupleDesc	desc = pgt_keys_imager(r->op)->desc;
+	TupleDesc	desc = pgt_keys_imager(r->op->keyset)->desc;
 	Tuplestorestate *keys = NULL;
 
 	*n = 0;
@@ -85,7 +85,7 @@ read_rows(PgtReduction *r, Tuplestorestate *rows, TupleDesc desc,
 			r->keys[i] = slot->tts_values[key_cols[i] - 1];
 			r->keynulls[i] = slot->tts_isnull[key_cols[i] - 1];
 		}
-		group = pgt_groups_find(r, pgt_keys_hash(r->op, r->keys, r->keynulls));
+		group = pgt_groups_find(r, pgt_keys_hash(r->op->keyset, r->keys, r->keynulls));
 		if (group == NULL)
 			elog(ERROR, "a group that was not asked for was read again");
 		handler(r, group, slot);
@@ -110,7 +110,7 @@ run_plan(PgtReduction *r, PgtPlan *plan, Tuplestorestate *keys, int64 nkeys,
 
 		enr->md.name = PGT_KEYS_NAME;
 		enr->md.reliddesc = InvalidOid;
-		enr->md.tupdesc = pgt_keys_imager(r->op)->desc;
+		enr->md.tupdesc = pgt_keys_imager(r->op->keyset)->desc;
 		enr->md.enrtype = ENR_NAMED_TUPLESTORE;
 		enr->md.enrtuples = nkeys;
 		enr->reldata = keys;

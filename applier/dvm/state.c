@@ -1,5 +1,5 @@
 /*
- * applier/dvm/state.c - the tables in which reduces remember their groups.
+ * applier/dvm/state.c - the tables in which operators remember their rows.
  *
  * Owns the tables pgtrickle_state.s<pgt_id>_<op id> (layout: state.h) and
  * their indexes.  They belong to the extension's owner and are members of the
@@ -61,8 +61,10 @@ pgt_reduce_has_images(const PgtReduceOp *op)
 }
 
 AttrNumber
-pgt_state_output_attno(const PgtReduceOp *op, int outcol)
+pgt_state_reduce_attno(const PgtOp *reduce, int outcol)
 {
+	const PgtReduceOp *op = (const PgtReduceOp *) reduce;
+
 	if (outcol < 1 || outcol > op->nkeys + op->naggs)
 		elog(ERROR, "a reduce of %d columns has no column %d",
 			 op->nkeys + op->naggs, outcol);
@@ -85,42 +87,43 @@ state_natts(const PgtReduceOp *op)
 	return natts;
 }
 
-static void
-set_column(TupleDesc desc, AttrNumber attno, const char *name, Oid type,
+void
+pgt_state_column(TupleDesc desc, AttrNumber attno, const char *name, Oid type,
 		   int32 typmod, Oid collation)
 {
 	TupleDescInitEntry(desc, attno, name, type, typmod, 0);
 	TupleDescInitEntryCollation(desc, attno, collation);
 }
 
-static TupleDesc
-state_desc(const PgtReduceOp *op)
+TupleDesc
+pgt_state_reduce_desc(const PgtOp *reduce)
 {
+	const PgtReduceOp *op = (const PgtReduceOp *) reduce;
 	TupleDesc	desc = CreateTemplateTupleDesc(state_natts(op));
 	TupleDesc	out = op->op.outdesc;
 
-	set_column(desc, PGT_STATE_HASH_ATTNO, "pgt_hash", INT8OID, -1, InvalidOid);
+	pgt_state_column(desc, PGT_STATE_HASH_ATTNO, "pgt_hash", INT8OID, -1, InvalidOid);
 	for (int i = 0; i < op->nkeys; i++)
-		set_column(desc, op->keys[i].state_attno, psprintf("k%d", i + 1),
+		pgt_state_column(desc, op->keys[i].state_attno, psprintf("k%d", i + 1),
 				   op->keys[i].type, op->keys[i].typmod, op->keys[i].collation);
-	set_column(desc, pgt_state_count_attno(op), "n", INT8OID, -1, InvalidOid);
+	pgt_state_column(desc, pgt_state_count_attno(op), "n", INT8OID, -1, InvalidOid);
 	if (pgt_reduce_has_images(op))
-		set_column(desc, pgt_state_images_attno(op), "images", BYTEAOID, -1,
+		pgt_state_column(desc, pgt_state_images_attno(op), "images", BYTEAOID, -1,
 				   InvalidOid);
 	for (int i = 0; i < op->naggs; i++)
 	{
 		PgtAggSpec *agg = &op->aggs[i];
 		Form_pg_attribute att = TupleDescAttr(out, op->nkeys + i);
 
-		set_column(desc, agg->out_attno, psprintf("o%d", i + 1),
+		pgt_state_column(desc, agg->out_attno, psprintf("o%d", i + 1),
 				   att->atttypid, att->atttypmod, att->attcollation);
 		if (agg->state_attno == 0)
 			continue;
-		set_column(desc, agg->state_attno, psprintf("s%d", i + 1),
+		pgt_state_column(desc, agg->state_attno, psprintf("s%d", i + 1),
 				   pgt_agg_plan(agg)->state_type, -1,
 				   pgt_agg_plan(agg)->state_collation);
 		if (pgt_agg_plan(agg)->has_count)
-			set_column(desc, agg->state_attno + 1, psprintf("c%d", i + 1),
+			pgt_state_column(desc, agg->state_attno + 1, psprintf("c%d", i + 1),
 					   INT8OID, -1, InvalidOid);
 	}
 	pgt_tupdesc_finish(desc);
@@ -200,40 +203,63 @@ hashable_key(const PgtKeySpec *key)
 }
 
 /*
- * Indexes for those who join to the groups: a btree on the keys that are
- * always short enough for one, a hash index on the first other key.
+ * Indexes for those who join to the rows: a btree on the keys that are always
+ * short enough for one, a hash index on the first other key.
  */
-static void
-create_key_indexes(const char *name, const PgtReduceOp *op)
+void
+pgt_state_key_indexes(const PgtOp *op, const char *name,
+					  const PgtKeySpec *keys, int nkeys,
+					  const AttrNumber *attnos)
 {
+	TupleDesc	desc = op->methods->state_desc(op);
 	StringInfoData columns;
 	int			n = 0;
-	int			other = 0;
+	AttrNumber	other = 0;
 
 	initStringInfo(&columns);
-	for (int i = 0; i < op->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
-		if (short_key(&op->keys[i]) && n < INDEX_MAX_KEYS)
-			appendStringInfo(&columns, "%sk%d", n++ > 0 ? ", " : "", i + 1);
-		else if (other == 0 && hashable_key(&op->keys[i]))
-			other = i + 1;
+		if (short_key(&keys[i]) && n < INDEX_MAX_KEYS)
+			appendStringInfo(&columns, "%s%s", n++ > 0 ? ", " : "",
+							 NameStr(TupleDescAttr(desc, attnos[i] - 1)->attname));
+		else if (other == 0 && hashable_key(&keys[i]))
+			other = attnos[i];
 	}
 	if (n > 0)
 		run_ddl(psprintf("CREATE INDEX %s_key ON pgtrickle_state.%s USING btree (%s)",
 						 name, name, columns.data));
 	if (other > 0)
-		run_ddl(psprintf("CREATE INDEX %s_key%d ON pgtrickle_state.%s USING hash (k%d)",
-						 name, other, name, other));
+		run_ddl(psprintf("CREATE INDEX %s_key_hash ON pgtrickle_state.%s USING hash (%s)",
+						 name, name,
+						 NameStr(TupleDescAttr(desc, other - 1)->attname)));
+}
+
+void
+pgt_state_hash_index(const char *name)
+{
+	run_ddl(psprintf("CREATE INDEX %s_hash ON pgtrickle_state.%s USING btree (pgt_hash)",
+					 name, name));
+}
+
+void
+pgt_state_reduce_indexes(const PgtOp *reduce, const char *name)
+{
+	const PgtReduceOp *op = (const PgtReduceOp *) reduce;
+	AttrNumber *attnos = palloc(sizeof(AttrNumber) * (op->nkeys + 1));
+
+	pgt_state_hash_index(name);
+	if (!reduce->readable)
+		return;
+	for (int i = 0; i < op->nkeys; i++)
+		attnos[i] = op->keys[i].state_attno;
+	pgt_state_key_indexes(reduce, name, op->keys, op->nkeys, attnos);
 }
 
 static void
-create_indexes(const char *name, const PgtReduceOp *op)
+create_indexes(const PgtOp *op, const char *name)
 {
 	SPI_connect();
-	run_ddl(psprintf("CREATE INDEX %s_hash ON pgtrickle_state.%s USING btree (pgt_hash)",
-					 name, name));
-	if (op->readable)
-		create_key_indexes(name, op);
+	op->methods->state_indexes(op, name);
 	run_ddl(psprintf("ALTER TABLE pgtrickle_state.%s REPLICA IDENTITY FULL",
 					 name));
 	SPI_finish();
@@ -244,9 +270,9 @@ create_indexes(const char *name, const PgtReduceOp *op)
  * the same name is dropped.
  */
 Oid
-pgt_state_create(int64 pgt_id, PgtReduceOp *op)
+pgt_state_create(int64 pgt_id, PgtOp *op)
 {
-	char	   *name = state_name(pgt_id, op->op.id);
+	char	   *name = state_name(pgt_id, op->id);
 	Oid			old = get_relname_relid(name, pgt_state_schema_oid());
 	Oid			userid;
 	int			context;
@@ -266,8 +292,8 @@ pgt_state_create(int64 pgt_id, PgtReduceOp *op)
 	SetUserIdAndSecContext(pgt_extension_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
 	pgt_engine_begin_write();
-	relid = create_table(name, state_desc(op));
-	create_indexes(name, op);
+	relid = create_table(name, op->methods->state_desc(op));
+	create_indexes(op, name);
 	pgt_engine_end_write();
 	SetUserIdAndSecContext(userid, context);
 	op->state_relid = relid;
@@ -275,9 +301,9 @@ pgt_state_create(int64 pgt_id, PgtReduceOp *op)
 }
 
 static bool
-fits(Relation rel, const PgtReduceOp *op)
+fits(Relation rel, const PgtOp *op)
 {
-	TupleDesc	wanted = state_desc(op);
+	TupleDesc	wanted = op->methods->state_desc(op);
 	TupleDesc	desc = RelationGetDescr(rel);
 
 	if (wanted->natts != desc->natts)
@@ -297,9 +323,9 @@ fits(Relation rel, const PgtReduceOp *op)
 
 /* The table of op, if it is there and has the columns op needs. */
 Oid
-pgt_state_lookup(int64 pgt_id, const PgtReduceOp *op)
+pgt_state_lookup(int64 pgt_id, const PgtOp *op)
 {
-	Oid			relid = get_relname_relid(state_name(pgt_id, op->op.id),
+	Oid			relid = get_relname_relid(state_name(pgt_id, op->id),
 										  pgt_state_schema_oid());
 	Relation	rel;
 	bool		ok;
@@ -406,13 +432,12 @@ open_hash_index(Relation rel)
 }
 
 PgtStateTable *
-pgt_state_open(const PgtReduceOp *op)
+pgt_state_open(const PgtOp *op)
 {
 	PgtStateTable *state = palloc0(sizeof(PgtStateTable));
 
 	if (!OidIsValid(op->state_relid))
-		elog(ERROR, "operator %d has no state table", op->op.id);
-	state->op = op;
+		elog(ERROR, "operator %d has no state table", op->id);
 	state->rel = table_open(op->state_relid, RowExclusiveLock);
 	state->index = open_hash_index(state->rel);
 	state->found = table_slot_create(state->rel, NULL);

@@ -1,7 +1,9 @@
 /*
- * applier/dvm/state.h - a reduce's state table, open.  Private to dvm/.
+ * applier/dvm/state.h - an operator's state table, open.  Private to dvm/.
  *
- * Columns, by attribute number:
+ * Every state table begins with pgt_hash int8, the hash of a key under its
+ * equality, and is looked up by that.  Columns of a reduce's, by attribute
+ * number:
  *   1                 pgt_hash int8: hash of the key under its equality
  *   2 ..              k1 .. kn: the key as last emitted
  *   nkeys + 2         n int8: rows of the group
@@ -30,9 +32,25 @@ extern bool pgt_reduce_has_images(const PgtReduceOp *op);
 #define pgt_state_count_attno(op) ((AttrNumber) ((op)->nkeys + 2))
 #define pgt_state_images_attno(op) ((AttrNumber) ((op)->nkeys + 3))
 
+/* Methods of a reduce for its table. */
+extern TupleDesc pgt_state_reduce_desc(const PgtOp *op);
+extern void pgt_state_reduce_indexes(const PgtOp *op, const char *name);
+extern AttrNumber pgt_state_reduce_attno(const PgtOp *op, int outcol);
+
+/* The index that every look-up uses, and indexes on some key columns for those
+ * who join to the state.  keys[i] is about column attnos[i]. */
+extern void pgt_state_hash_index(const char *name);
+extern void pgt_state_key_indexes(const PgtOp *op, const char *name,
+								  const PgtKeySpec *keys, int nkeys,
+								  const AttrNumber *attnos);
+
+/* A column of a table to be made. */
+extern void pgt_state_column(TupleDesc desc, AttrNumber attno,
+							 const char *name, Oid type, int32 typmod,
+							 Oid collation);
+
 typedef struct PgtStateTable
 {
-	const PgtReduceOp *op;
 	Relation	rel;
 	Relation	index;			/* on pgt_hash */
 	IndexScanDesc scan;			/* begun at the first look-up */
@@ -42,7 +60,7 @@ typedef struct PgtStateTable
 	PgtWriter  *writer;
 } PgtStateTable;
 
-extern PgtStateTable *pgt_state_open(const PgtReduceOp *op);
+extern PgtStateTable *pgt_state_open(const PgtOp *op);
 /* Next row with that hash in state->found, or false. */
 extern void pgt_state_seek(PgtStateTable *state, uint64 hash);
 extern bool pgt_state_next(PgtStateTable *state);

@@ -48,10 +48,10 @@ state_table_changed(PgtProgram *program, Oid relid)
 
 	foreach(lc, program->ops)
 	{
-		PgtReduceOp *reduce = lfirst(lc);
+		PgtOp	   *op = lfirst(lc);
 
-		if (reduce->op.kind == PGT_OP_REDUCE &&
-			(relid == InvalidOid || reduce->state_relid == relid))
+		if (op->methods != NULL &&
+			(relid == InvalidOid || op->state_relid == relid))
 			program->state_changed = true;
 	}
 }
