@@ -482,4 +482,13 @@ pgt_executor_run(QueryDesc *desc)
 #define PGT_COMPARES_GREATER BTGreaterStrategyNumber
 #endif
 
+/* 18 asks for the direction instead of the strategy; needs access/nbtree.h */
+#if PG_VERSION_NUM >= 180000
+#define pgt_sort_support_from_index(index, ssup) \
+	PrepareSortSupportFromIndexRel(index, false, ssup)
+#else
+#define pgt_sort_support_from_index(index, ssup) \
+	PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, ssup)
+#endif
+
 #endif							/* PGT_COMPAT_H */

@@ -40,9 +40,6 @@
 #include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
-/* of a stream table's pages, in percent; ALTER TABLE ... SET changes it */
-#define FILLFACTOR 80
-
 /* ---- judging a query ---- */
 
 PgtPlannedQuery *
@@ -97,7 +94,7 @@ pgt_create_storage(const PgtPlannedQuery *q, Oid schema, const char *name)
 	create->oncommit = ONCOMMIT_NOOP;
 	/* refreshes update rows in place: room on the page keeps them HOT */
 	create->options = list_make1(makeDefElem("fillfactor",
-											 (Node *) makeInteger(FILLFACTOR), -1));
+											 (Node *) makeInteger(PGT_FILLFACTOR), -1));
 	address = DefineRelation(create, RELKIND_RELATION, GetUserId(), NULL, NULL);
 	CommandCounterIncrement();
 	/* wide and long values go out of line as in any table */

@@ -179,6 +179,7 @@ write_bag(Application *a, PgtRowBag *bag)
 
 	pgt_row_bag_sort_out(bag, &deletions, &ndeletions, &insertions, &ninsertions);
 	pgt_target_pair(target, deletions, ndeletions, insertions, ninsertions);
+	pgt_target_sort(target, deletions, ndeletions);
 	MemoryContextSwitchTo(old);
 	if (worth_scanning(a, ndeletions))
 		delete_by_scan(a, deletions, ndeletions);

@@ -58,6 +58,7 @@ pgt_imager_make(TupleDesc desc, int natts)
 		pgt_attribute_changed(imager->desc, i);
 		imager->varlena[i] = true;
 		imager->composite[i] = pgt_type_holds_rows(att->atttypid);
+		imager->any_composite |= imager->composite[i];
 		imager->any_varlena = true;
 	}
 	pgt_tupdesc_finish(imager->desc);

@@ -21,6 +21,7 @@ typedef struct PgtImager
 	bool	   *varlena;		/* column may need detoasting */
 	bool	   *composite;		/* column holds rows: made canonical inside too */
 	bool		any_varlena;
+	bool		any_composite;
 	Datum	   *values;			/* work space of form */
 } PgtImager;
 

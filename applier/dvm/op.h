@@ -170,6 +170,11 @@ typedef struct PgtReduceOp
 
 #define PGT_KEYS_NAME "pgt_keys"
 
+/* Of stream and state tables as they are made, in percent (ALTER TABLE ... SET
+ * changes a stream table's); and how far the first fill goes: see writer.c. */
+#define PGT_FILLFACTOR 90
+#define PGT_FIRST_FILLFACTOR 75
+
 /* aggregate.c: choose the method, fill plan, say what the state column is
  * (type and collation; InvalidOid: none). */
 extern void pgt_agg_classify(PgtAggSpec *agg, Oid *state_type,

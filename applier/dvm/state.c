@@ -47,8 +47,6 @@
 #include "applier/dvm/state.h"
 #include "decoder/compat.h"
 
-#define STATE_FILLFACTOR 70
-
 /* ---- the shape ---- */
 
 bool
@@ -148,7 +146,7 @@ create_table(const char *name, TupleDesc desc)
 	ObjectAddress extension;
 
 	options = list_make1(makeDefElem("fillfactor",
-									 (Node *) makeInteger(STATE_FILLFACTOR), -1));
+									 (Node *) makeInteger(PGT_FILLFACTOR), -1));
 	reloptions = transformRelOptions((Datum) 0, options, NULL, NULL, false,
 									 false);
 	relid = heap_create_with_catalog(name, pgt_state_schema_oid(), InvalidOid,

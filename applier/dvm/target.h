@@ -82,6 +82,10 @@ extern void pgt_target_pair(PgtTarget *target, PgtRowChange **deletions,
 							uint32 ndeletions, PgtRowChange **insertions,
 							uint32 ninsertions);
 
+/* Put many changes into the order of the identity's first column. */
+extern void pgt_target_sort(PgtTarget *target, PgtRowChange **changes,
+							uint32 n);
+
 /* ---- a bag of row images, in the current context ---- */
 typedef struct PgtRowBag
 {

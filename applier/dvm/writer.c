@@ -16,9 +16,11 @@
 #include "access/xact.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
+#include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "applier/dvm/op.h"
 #include "applier/dvm/writer.h"
 #include "decoder/compat.h"
 
@@ -64,6 +66,33 @@ begin_triggers(PgtWriter *writer)
 	writer->capture_delete = MakeTransitionCaptureState(desc, relid, CMD_DELETE);
 }
 
+/*
+ * The first fill leaves more room in the pages than the table's fillfactor
+ * asks for.  The heap prunes a page whenever less than (100 - fillfactor) % of
+ * it is free, so with one number for both a page that has seen its first HOT
+ * update is pruned at every later look-up: 25 % of a refresh of scattered rows.
+ * Only the relcache entry's copy is changed, until end (or, after an ERROR,
+ * until the entry is built anew: pages are a little emptier then, no more).
+ */
+static void
+leave_room(PgtWriter *writer)
+{
+	StdRdOptions *options = (StdRdOptions *) writer->rel->rd_options;
+
+	if (options == NULL || options->fillfactor != PGT_FILLFACTOR ||
+		RelationGetNumberOfBlocks(writer->rel) > 0)
+		return;
+	writer->fillfactor = options->fillfactor;
+	options->fillfactor = PGT_FIRST_FILLFACTOR;
+}
+
+static void
+put_fillfactor_back(PgtWriter *writer)
+{
+	if (writer->fillfactor > 0 && writer->rel->rd_options != NULL)
+		((StdRdOptions *) writer->rel->rd_options)->fillfactor = writer->fillfactor;
+}
+
 PgtWriter *
 pgt_writer_begin(Relation rel, bool triggers)
 {
@@ -81,6 +110,7 @@ pgt_writer_begin(Relation rel, bool triggers)
 	writer->checked = triggers && rel->rd_att->constr != NULL;
 	if (writer->triggers)
 		begin_triggers(writer);
+	leave_room(writer);
 	MemoryContextSwitchTo(old);
 	return writer;
 }
@@ -229,6 +259,7 @@ pgt_writer_end(PgtWriter *writer)
 {
 	EState	   *estate = writer->estate;
 
+	put_fillfactor_back(writer);
 	if (writer->triggers)
 	{
 		AfterTriggerEndQuery(estate);

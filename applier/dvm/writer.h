@@ -20,6 +20,7 @@ typedef struct PgtWriter
 	EPQState	epq;
 	bool		triggers;		/* the table's triggers are fired */
 	bool		checked;		/* constraints to check */
+	int			fillfactor;		/* to be put back at end, 0 = was left alone */
 	TransitionCaptureState *capture_insert;
 	TransitionCaptureState *capture_update;
 	TransitionCaptureState *capture_delete;

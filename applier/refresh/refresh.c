@@ -538,6 +538,9 @@ pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode, bool wait,
 	TimestampTz start = GetCurrentTimestamp();
 
 	pgt_refresh_run(pgt_id, mode, wait, true, true, result);
+	/* where nothing happened nothing is written: the transaction stays read-only */
+	if (strcmp(result->action, "NO_DATA") == 0)
+		return;
 	record_history(pgt_id, initiated_by, start, result);
 	CommandCounterIncrement();
 }
