@@ -32,6 +32,7 @@ REGRESS = \
 	capture_inheritance \
 	capture_transactions \
 	capture_columns \
+	cdc_mode \
 	settings \
 	sqlstates \
 	api_create \

@@ -98,6 +98,14 @@ pgt_result_relations(const PlannedStmt *plannedstmt)
 #define pgt_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* 19 switches logical decoding on by itself with the first logical slot; a
+ * macro, the decoder has no use for it */
+#if PG_VERSION_NUM >= 190000
+#define pgt_logical_wal_possible() (wal_level >= WAL_LEVEL_REPLICA)
+#else
+#define pgt_logical_wal_possible() (wal_level >= WAL_LEVEL_LOGICAL)
+#endif
+
 /* 16 renamed relfilenode to relfilenumber where it means the number */
 #if PG_VERSION_NUM >= 160000
 #define pgt_set_new_relfilenumber(rel, persistence) \

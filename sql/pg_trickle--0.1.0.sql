@@ -97,8 +97,9 @@ CREATE TABLE pgtrickle.pgt_sources (
     signature bigint NOT NULL,              -- of those columns' types, see decoder/wire.h
     segment int2 NOT NULL,                  -- buffer segment that writers append to (0 or 1)
     switched_at xid8,                       -- transaction of the last rotation
-    handover pg_snapshot,                   -- H of DESIGN.md section 4
-    blocked_reason text,
+    handover pg_snapshot,                   -- in WAL: what triggers have recorded, H of DESIGN.md section 4
+    blocked_reason text,                    -- why the last hand-over was given up
+    full_required bool NOT NULL,            -- an update or delete came without its old row
     since timestamptz NOT NULL
 ) WITH (user_catalog_table = true);
 -- The output plugin reads it as of a place in the WAL; values out of line would
@@ -962,6 +963,84 @@ SELECT w.relid::regclass, w.name, w.kind, g.oid IS NOT NULL,
  ORDER BY w.relid::regclass::text, w.tgtype
 $$;
 
+-- How a table's changes should be captured and why not from the WAL, decided
+-- anew; NULLs for what is not captured, or is a stream table.
+CREATE FUNCTION pgtrickle._cdc_decision(source oid, OUT wanted_mode text, OUT blocked_reason text) RETURNS record
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_monitor_cdc_decision';
+
+CREATE FUNCTION pgtrickle._wal_end() RETURNS pg_lsn
+    LANGUAGE sql VOLATILE
+    SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END $$;
+
+-- This database's slot as the server shows it, and what there is to say of it;
+-- one row, NULLs where there is no slot.
+CREATE FUNCTION pgtrickle._slot()
+    RETURNS TABLE (slot_name name, plugin name, active bool, active_pid int, restart_lsn pg_lsn,
+                   confirmed_flush_lsn pg_lsn, wal_status text, catalog_xmin_age bigint,
+                   retained_bytes bigint, lag_bytes bigint, sources int, alert text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT s.slot_name, s.plugin, s.active, s.active_pid, s.restart_lsn, s.confirmed_flush_lsn, s.wal_status,
+       age(s.catalog_xmin)::bigint, l.retained::bigint, l.lag::bigint, c.capturing + c.coming,
+       CASE WHEN c.capturing > 0 AND s.slot_name IS NULL THEN 'lost: the slot is missing'
+            WHEN s.wal_status = 'lost' THEN 'lost: WAL that was not decoded has been removed'
+            WHEN l.retained > pg_size_bytes(current_setting('pg_trickle.slot_lag_critical_threshold'))
+                THEN 'critical: retains more WAL than pg_trickle.slot_lag_critical_threshold'
+            WHEN l.retained > pg_size_bytes(current_setting('pg_trickle.slot_lag_warning_threshold'))
+                THEN 'warning: retains more WAL than pg_trickle.slot_lag_warning_threshold'
+            WHEN c.capturing > 0 AND NOT s.active THEN 'warning: nothing decodes'
+       END
+  FROM (SELECT count(*) FILTER (WHERE p.cdc_mode = 'WAL')::int AS capturing,
+               count(*) FILTER (WHERE p.cdc_mode = 'TRANSITIONING')::int AS coming
+          FROM pgtrickle.pgt_sources p) c
+  LEFT JOIN pg_replication_slots s
+    ON s.slot_name = 'pg_trickle_' || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+ CROSS JOIN LATERAL (SELECT pg_wal_lsn_diff(pgtrickle._wal_end(), s.restart_lsn) AS retained,
+                            pg_wal_lsn_diff(pgtrickle._wal_end(), s.confirmed_flush_lsn) AS lag) l
+$$;
+
+CREATE FUNCTION pgtrickle.check_cdc_health()
+    RETURNS TABLE (source_table regclass, cdc_mode text, wanted_mode text, blocked_reason text,
+                   slot_name name, lag_bytes bigint, alert text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT c.source_relid::regclass, c.cdc_mode, d.wanted_mode,
+       CASE WHEN c.cdc_mode = 'WAL' THEN d.blocked_reason ELSE coalesce(d.blocked_reason, c.blocked_reason) END,
+       CASE WHEN c.cdc_mode <> 'TRIGGER' THEN s.slot_name END,
+       CASE WHEN c.cdc_mode <> 'TRIGGER' THEN s.lag_bytes END,
+       CASE WHEN c.cdc_mode <> 'TRIGGER' AND s.alert IS NOT NULL THEN s.alert
+            WHEN d.wanted_mode = 'wal' AND c.cdc_mode = 'TRIGGER' AND coalesce(d.blocked_reason, c.blocked_reason) IS NOT NULL
+                THEN 'warning: asked for from the WAL, captured by triggers'
+       END
+  FROM pgtrickle.pgt_sources c
+ CROSS JOIN LATERAL pgtrickle._cdc_decision(c.source_relid) d
+ CROSS JOIN pgtrickle._slot() s
+ WHERE c.cdc_mode <> 'STREAM'
+ ORDER BY c.source_relid::regclass::text
+$$;
+
+CREATE FUNCTION pgtrickle._cdc_status()
+    RETURNS TABLE (stream_table regclass, source_table regclass, cdc_mode text,
+                   since timestamptz, wanted_mode text, blocked_reason text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT s.relid::regclass, h.source_table, h.cdc_mode, c.since, h.wanted_mode, h.blocked_reason
+  FROM pgtrickle.check_cdc_health() h
+  JOIN pgtrickle.pgt_sources c ON c.source_relid = h.source_table
+  JOIN pgtrickle.pgt_dependencies d ON d.source_relid = h.source_table
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+ ORDER BY s.relid::regclass::text, h.source_table::text
+$$;
+
+-- Stream table x source: how its changes are captured, since when, why not
+-- from the WAL.
+CREATE VIEW pgtrickle.pgt_cdc_status AS SELECT * FROM pgtrickle._cdc_status();
+GRANT SELECT ON pgtrickle.pgt_cdc_status TO PUBLIC;
+
 -- Each check gives one row; what is wrong is named in detail.
 CREATE FUNCTION pgtrickle.health_check()
     RETURNS TABLE (check_name text, severity text, detail text, hint text)
@@ -993,6 +1072,12 @@ WITH st AS MATERIALIZED (
      WHERE NOT (t.present AND t.enabled)
 ), w AS MATERIALIZED (
     SELECT * FROM pgtrickle._workers()
+), slot AS MATERIALIZED (
+    SELECT * FROM pgtrickle._slot()
+), refused AS (
+    SELECT string_agg(format('%s (%s)', c.source_table, c.blocked_reason), '; ' ORDER BY c.source_table::text) AS names
+      FROM pgtrickle.check_cdc_health() c
+     WHERE c.wanted_mode = 'wal' AND c.cdc_mode = 'TRIGGER' AND c.blocked_reason IS NOT NULL
 ), checks (rank, check_name, bad, severity, detail, hint) AS (
     SELECT 1, 'scheduler_running', NOT w.scheduler_running OR NOT current_setting('pg_trickle.enabled')::bool,
            CASE WHEN w.scheduler_running THEN 'WARN' ELSE 'ERROR' END,
@@ -1004,7 +1089,12 @@ WITH st AS MATERIALIZED (
                 ELSE 'See the server log; max_worker_processes may be used up.' END
       FROM w
     UNION ALL
-    SELECT 2, 'decoder_running', false, 'OK', 'no source uses WAL capture', NULL
+    SELECT 2, 'decoder_running', sources > 0 AND NOT coalesce(active, false), 'ERROR',
+           CASE WHEN sources = 0 THEN 'no source uses WAL capture'
+                WHEN active THEN format('process %s decodes for %s sources', active_pid, sources)
+                ELSE format('nothing decodes for %s sources', sources) END,
+           'It is started by itself; the server log says why it is not: max_worker_processes, max_replication_slots, another user of the slot.'
+      FROM slot
     UNION ALL
     SELECT 3, 'error_tables', error IS NOT NULL, 'ERROR', coalesce(error, 'none'),
            'pgtrickle.diagnose_errors(name) says what failed; pgtrickle.resume_stream_table(name) tries again.'
@@ -1040,9 +1130,24 @@ WITH st AS MATERIALIZED (
            'Capture is not complete: pgtrickle.trigger_inventory() shows what is missing.'
       FROM triggers
     UNION ALL
-    SELECT 10, 'slot_lag', false, 'OK', 'no source uses WAL capture', NULL
+    SELECT 10, 'slot_lag', alert ~ '^(critical|warning: retains)', CASE WHEN alert ~ '^critical' THEN 'ERROR' ELSE 'WARN' END,
+           CASE WHEN sources = 0 THEN 'no source uses WAL capture'
+                WHEN slot_name IS NULL THEN 'there is no slot'
+                ELSE format('slot %s retains %s of WAL', slot_name, pg_size_pretty(retained_bytes)) END,
+           'See pgtrickle.slot_health(). Past pg_trickle.slot_lag_critical_threshold pg_trickle.slot_wal_limit_action is taken.'
+      FROM slot
     UNION ALL
-    SELECT 11, 'slot_missing', false, 'OK', 'no source uses WAL capture', NULL
+    SELECT 11, 'slot_missing', alert ~ '^lost', 'ERROR',
+           CASE WHEN alert ~ '^lost' THEN alert
+                WHEN sources = 0 THEN 'no source uses WAL capture'
+                WHEN slot_name IS NULL THEN 'the slot has yet to be made'
+                ELSE format('slot %s is there', slot_name) END,
+           'Its sources go back to triggers and their readers are rebuilt, by themselves.'
+      FROM slot
+    UNION ALL
+    SELECT 11, 'wal_capture', names IS NOT NULL, 'WARN', coalesce(names, 'no source is on triggers against what was asked for'),
+           'These sources are asked for from the WAL and stay on triggers until what is named is put right.'
+      FROM refused
     UNION ALL
     SELECT 12, 'worker_pool', w.starved_since IS NOT NULL, 'WARN',
            format('%s active, %s idle, %s queued, at most %s here and %s in the server', w.active, w.idle, w.queued,

@@ -74,6 +74,8 @@ pgt_alter_settings(PgtStreamTable *st, const PgtOptions *o)
 		st->requested_cdc_mode = o->cdc_mode;
 	pgt_stream_table_update(st);
 	CommandCounterIncrement();
+	if (o->cdc_mode != NULL)
+		pgt_options_require_wal(st);
 }
 
 /* ---- a new query ---- */
@@ -197,6 +199,7 @@ pgt_alter_query(PgtStreamTable *st, const char *query)
 	pgt_stream_table_update(st);
 	CommandCounterIncrement();
 	pgt_attach_sources(st, q->check);
+	pgt_options_require_wal(st);
 	return true;
 }
 

@@ -203,6 +203,7 @@ pgt_create_stream_table(const char *name, const char *query,
 	pgt_stream_table_insert(st);
 	CommandCounterIncrement();
 	pgt_attach_sources(st, q->check);
+	pgt_options_require_wal(st);
 	pgt_create_state(st);
 	say_where_it_went(st);
 	say_mode(st, q);

@@ -4,8 +4,10 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "applier/api/options.h"
+#include "applier/capture/cdc.h"
 #include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
@@ -50,11 +52,6 @@ check_cdc_mode(PgtOptions *o)
 	if (o->cdc_mode != NULL)
 		o->cdc_mode = check_keyword("cdc_mode", o->cdc_mode, modes,
 									"auto, trigger and wal");
-	if (o->cdc_mode ? strcmp(o->cdc_mode, "wal") == 0 : pgt_cdc_mode == PGT_CDC_WAL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("change capture from the WAL (cdc_mode \"wal\") is not supported yet"),
-				 errhint("Use cdc_mode \"auto\" or \"trigger\".")));
 }
 
 static void
@@ -95,4 +92,47 @@ pgt_options_check(PgtOptions *o)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("append_only is not supported yet"),
 				 errhint("Leave append_only at false: insertions are cheap without it.")));
+}
+
+static void
+require_wal_of(Oid relid)
+{
+	PgtSource  *source = pgt_source_get(relid, true);
+	PgtCdcDecision d;
+
+	if (source == NULL)
+		return;
+	pgt_cdc_decide(source, &d);
+	if (d.use_wal)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("change capture from the WAL (cdc_mode \"wal\") is not supported yet"),
+				 errhint("Use cdc_mode \"auto\" or \"trigger\".")));
+	if (d.wanted == PGT_CDC_TRIGGER)
+		ereport(NOTICE,
+				(errmsg("changes of \"%s\" are captured by triggers", get_rel_name(relid)),
+				 errdetail("A source is captured in one way for all its readers: %s.",
+						   d.blocked_reason)));
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("changes of \"%s\" cannot be captured from the WAL: %s",
+						get_rel_name(relid), d.blocked_reason),
+				 d.hint ? errhint("%s", d.hint) : 0));
+}
+
+void
+pgt_options_require_wal(const PgtStreamTable *st)
+{
+	ListCell   *lc;
+
+	if (pgt_cdc_requested(st->requested_cdc_mode) != PGT_CDC_WAL)
+		return;
+	foreach(lc, pgt_dependency_of(st->pgt_id))
+	{
+		const PgtDependency *d = lfirst(lc);
+
+		if (strcmp(d->source_type, "TABLE") == 0)
+			require_wal_of(d->source_relid);
+	}
 }

@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "applier/catalog/catalog.h"
+
 /* What a caller wrote; NULL pointers: not given. */
 typedef struct PgtOptions
 {
@@ -23,5 +25,9 @@ typedef struct PgtOptions
  * resolved, "calculated" as NULL schedule.
  */
 extern void pgt_options_check(PgtOptions *o);
+
+/* 55000 when a stream table asks for cdc_mode wal and a table it reads cannot
+ * be captured so.  After its dependencies are stored. */
+extern void pgt_options_require_wal(const PgtStreamTable *st);
 
 #endif							/* PGT_OPTIONS_H */

@@ -138,7 +138,9 @@ typedef struct PgtSource
 	int64		signature;
 	int16		segment;
 	FullTransactionId switched_at;	/* invalid: never */
+	PgtFrontier *handover;		/* H of the last hand-over, or NULL */
 	char	   *blocked_reason; /* or NULL */
+	bool		full_required;	/* an old row was missing from the WAL */
 	TimestampTz since;
 } PgtSource;
 

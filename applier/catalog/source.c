@@ -15,13 +15,12 @@
 #include "utils/syscache.h"
 #include "utils/xid8.h"
 
-
 #include "applier/catalog/table.h"
 
 enum
 {
 	C_RELID = 1, C_MODE, C_FORM, C_COLUMNS, C_SIGNATURE, C_SEGMENT, C_SWITCHED,
-	C_HANDOVER, C_BLOCKED, C_SINCE
+	C_HANDOVER, C_BLOCKED, C_FULL_REQUIRED, C_SINCE
 };
 
 static void
@@ -36,8 +35,11 @@ to_row(const PgtSource *s, PgtRow *row)
 	row->values[C_SEGMENT - 1] = Int16GetDatum(s->segment);
 	row->nulls[C_SWITCHED - 1] = !FullTransactionIdIsValid(s->switched_at);
 	row->values[C_SWITCHED - 1] = FullTransactionIdGetDatum(s->switched_at);
-	row->nulls[C_HANDOVER - 1] = true;	/* no WAL capture yet */
+	row->nulls[C_HANDOVER - 1] = s->handover == NULL;
+	if (s->handover != NULL)
+		row->values[C_HANDOVER - 1] = pgt_frontier_to_datum(s->handover);
 	pgt_row_set_text(row, C_BLOCKED, s->blocked_reason);
+	row->values[C_FULL_REQUIRED - 1] = BoolGetDatum(s->full_required);
 	row->values[C_SINCE - 1] = TimestampTzGetDatum(s->since);
 }
 
@@ -54,7 +56,11 @@ from_row(const PgtRow *row)
 	s->segment = DatumGetInt16(row->values[C_SEGMENT - 1]);
 	s->switched_at = row->nulls[C_SWITCHED - 1] ? InvalidFullTransactionId :
 		DatumGetFullTransactionId(row->values[C_SWITCHED - 1]);
+	if (!row->nulls[C_HANDOVER - 1])
+		s->handover = pgt_frontier_from_datum(row->values[C_HANDOVER - 1],
+											  InvalidFullTransactionId, 0);
 	s->blocked_reason = pgt_row_get_text(row, C_BLOCKED);
+	s->full_required = DatumGetBool(row->values[C_FULL_REQUIRED - 1]);
 	s->since = DatumGetTimestampTz(row->values[C_SINCE - 1]);
 	return s;
 }
