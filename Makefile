@@ -60,7 +60,8 @@ REGRESS = \
 	reduce_recompute \
 	reduce_keys \
 	apply_rows \
-	schedule_parse
+	schedule_parse \
+	schedule_cron
 
 # "make test" runs these and everything else; "make installcheck" runs only
 # these, against a running server that has the library preloaded

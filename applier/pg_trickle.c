@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/guc.h"
 
 #include "applier/api/guard.h"
@@ -89,6 +90,21 @@ check_default_schedule(char **newval, void **extra, GucSource source)
 	if (pgt_schedule_duration_ms(*newval) > 0)
 		return true;
 	GUC_check_errdetail("A duration such as \"500ms\", \"30s\" or \"5m\" is wanted.");
+	return false;
+}
+
+/* As core checks TimeZone: known, and without leap seconds. */
+static bool
+check_cron_timezone(char **newval, void **extra, GucSource source)
+{
+	pg_tz	   *zone;
+
+	if ((*newval)[0] == '\0')
+		return true;
+	zone = pg_tzset(*newval);
+	if (zone != NULL && pg_tz_acceptable(zone))
+		return true;
+	GUC_check_errdetail("A time zone such as \"Europe/Berlin\" or \"UTC\" is wanted.");
 	return false;
 }
 
@@ -184,7 +200,7 @@ define_schedule_settings(void)
 	DefineCustomStringVariable("pg_trickle.cron_timezone",
 							   "Time zone of cron schedules; empty: the server's.",
 							   NULL, &pgt_cron_timezone, "", PGC_SIGHUP, 0,
-							   NULL, NULL, NULL);
+							   check_cron_timezone, NULL, NULL);
 	define_int("pg_trickle.max_consecutive_errors",
 			   "Failed refreshes in a row after which a stream table is suspended.",
 			   &pgt_max_consecutive_errors, 1, INT_MAX, PGC_SIGHUP, 0);

@@ -41,7 +41,7 @@ SELECT status, is_populated FROM pgtrickle.pgt_stream_tables WHERE pgt_name = 'l
 
 -- wrong arguments; nothing is left behind
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', 'now and then');
-SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', '* * * * *');
+SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', '* * * *');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', refresh_mode => 'SOMETIMES');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', refresh_mode => 'immediate');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', diamond_consistency => 'half');

@@ -506,6 +506,10 @@ CREATE AGGREGATE pgtrickle.exact_regr_syy(double precision, double precision) (
 CREATE FUNCTION pgtrickle.parse_duration_seconds(input text) RETURNS float8
     LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_parse_duration_seconds';
 
+-- The first due time after an instant; durations on the grid of phase 0.
+CREATE FUNCTION pgtrickle._next_due(schedule text, after timestamptz, timezone text) RETURNS timestamptz
+    LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_next_due';
+
 -- of the whole server
 CREATE FUNCTION pgtrickle.worker_pool_status(
     OUT active_workers int, OUT idle_workers int, OUT max_workers int,

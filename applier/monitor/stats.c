@@ -78,7 +78,8 @@ pgt_monitor_buffer_stats(PG_FUNCTION_ARGS)
 	return make_row(fcinfo, values, nulls);
 }
 
-/* _schedule_seconds(text): continuous counts as 0, cron has no fixed length */
+/* _schedule_seconds(text): continuous counts as 0, a cron line as its next two
+ * times are apart */
 Datum
 pgt_monitor_schedule_seconds(PG_FUNCTION_ARGS)
 {
@@ -87,18 +88,7 @@ pgt_monitor_schedule_seconds(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0) &&
 		!pgt_schedule_try_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &schedule))
 		PG_RETURN_NULL();
-	switch (schedule.kind)
-	{
-		case PGT_SCHEDULE_CALCULATED:
-			PG_RETURN_FLOAT8(pgt_schedule_duration_ms(pgt_default_schedule) / 1000.0);
-		case PGT_SCHEDULE_DURATION:
-			PG_RETURN_FLOAT8(schedule.interval_ms / 1000.0);
-		case PGT_SCHEDULE_CONTINUOUS:
-			PG_RETURN_FLOAT8(0);
-		case PGT_SCHEDULE_CRON:
-			break;
-	}
-	PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(pgt_schedule_period_ms(&schedule) / 1000.0);
 }
 
 /* _ages_by_itself(pgt_id) */

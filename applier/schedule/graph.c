@@ -5,12 +5,19 @@
  * Nothing here waits or writes.  Loading reads the catalog in the caller's
  * transaction; everything else is arithmetic over memory.
  *
- * Due times.  A duration is due its interval after the last start,
- * `continuous` at once.  `calculated` follows the stream tables that read it:
- * it is due with the earliest of them, but not sooner after its own last
- * start than their shortest interval (an upstream whose result does not
- * change leaves its readers' clocks standing, and would run at every commit);
- * read by nobody, it has pg_trickle.default_schedule.
+ * Due times.  A duration is due at the first point of its grid after the last
+ * start, `continuous` at once, a cron line at its next time.  Whatever is
+ * connected, through sources or stream tables, shares one grid, so that it
+ * comes due together; other parts of the graph have grids of other phases, so
+ * that they spread.  `calculated` has the clocks of the stream tables that
+ * read it, but waits for the earliest of them; read by nobody, it has
+ * pg_trickle.default_schedule.
+ *
+ * A due time that passes without a change is made up for by the first change
+ * after it where it was a duration's: the stream table is fresh sooner.  A
+ * cron time is a time of day: it is over a second later, and the change waits
+ * for the next one.  Only while it could not run (the server was down, a
+ * refresh failed, something held it) is a cron time kept, and run once.
  *
  * Order.  A reader is held while a stream table that it reads runs or is
  * about to, unless that one has finished since the reader's last start:
@@ -19,6 +26,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -28,6 +36,9 @@
 #include "applier/settings.h"
 
 #define PGT_FALLBACK_INTERVAL_MS 1000
+#define PGT_PHASES_MS	(7 * INT64CONST(86400000))
+/* a change seen this late may have been made in time for a cron time */
+#define PGT_TICK_GRACE_MS 1000
 
 /* ---- loading ---- */
 
@@ -58,7 +69,7 @@ load_node(PgtNode *node, const PgtStreamTable *st)
 {
 	PgtProgress *progress = pgt_progress_get(st->pgt_id);
 
-	memset(node, 0, sizeof(*node));
+	memset(node, 0, sizeof(*node));	/* padding too: schedules are compared */
 	node->pgt_id = st->pgt_id;
 	node->relid = st->relid;
 	node->name = quote_qualified_identifier(st->schema, st->name);
@@ -78,8 +89,11 @@ load_node(PgtNode *node, const PgtStreamTable *st)
 }
 
 static void
-take_over_node(PgtNode *node, const PgtNode *old)
+take_over_node(PgtNode *node, const PgtNode *old, TimestampTz now)
 {
+	/* a new cron line begins now, not at the last refresh */
+	node->ticked_at = memcmp(&node->schedule, &old->schedule,
+							 sizeof(PgtSchedule)) == 0 ? old->ticked_at : now;
 	node->changed = old->changed;
 	node->running = old->running;
 	node->hard_failed = old->hard_failed;
@@ -90,6 +104,8 @@ take_over_node(PgtNode *node, const PgtNode *old)
 	node->started_at = old->started_at;
 	node->finished_at = old->finished_at;
 	node->next_try = old->next_try;
+	node->cron_due = old->cron_due; /* of the last pass, as will_run: pass_ticks */
+	node->will_run = old->will_run;
 	node->wanted_since = old->wanted_since;
 	node->refreshes = old->refreshes;
 	node->rows_inserted = old->rows_inserted;
@@ -275,21 +291,74 @@ default_interval_ms(void)
 	return ms > 0 ? (int64) ms : PGT_FALLBACK_INTERVAL_MS;
 }
 
-static int64
-calculated_interval_ms(const PgtGraph *graph, const PgtNode *node)
+static void
+add_cron(PgtNode *node, const PgtCron *cron)
 {
-	int64		shortest = -1;
+	for (int i = 0; i < node->ncrons; i++)
+		if (memcmp(node->crons[i], cron, sizeof(PgtCron)) == 0)
+			return;
+	node->crons[node->ncrons++] = cron;
+}
 
+static void
+add_interval(PgtNode *node, int64 interval_ms)
+{
+	if (node->interval_ms < 0 || interval_ms < node->interval_ms)
+		node->interval_ms = interval_ms;
+}
+
+/* The clocks of those that read it, which have theirs already. */
+static void
+follow_consumers(const PgtGraph *graph, PgtNode *node)
+{
+	bool		any = false;
+	int			ncrons = 0;
+
+	for (int c = 0; c < node->nconsumers; c++)
+		ncrons += graph->nodes[node->consumers[c]].ncrons;
+	node->crons = palloc(sizeof(PgtCron *) * (ncrons + 1));
 	for (int c = 0; c < node->nconsumers; c++)
 	{
 		const PgtNode *consumer = &graph->nodes[node->consumers[c]];
 
 		if (consumer->status != PGT_NODE_ACTIVE)
 			continue;
-		if (shortest < 0 || consumer->interval_ms < shortest)
-			shortest = consumer->interval_ms;
+		any = true;
+		if (consumer->interval_ms >= 0)
+			add_interval(node, consumer->interval_ms);
+		for (int i = 0; i < consumer->ncrons; i++)
+			add_cron(node, consumer->crons[i]);
 	}
-	return shortest >= 0 ? shortest : default_interval_ms();
+	if (!any)
+		node->interval_ms = default_interval_ms();
+}
+
+static void
+compute_clocks(PgtGraph *graph, PgtNode *node)
+{
+	node->interval_ms = -1;
+	node->ncrons = 0;
+	switch (node->schedule.kind)
+	{
+		case PGT_SCHEDULE_CONTINUOUS:
+			node->interval_ms = 0;
+			break;
+		case PGT_SCHEDULE_DURATION:
+			node->interval_ms = Max(node->schedule.interval_ms, pgt_min_schedule);
+			break;
+		case PGT_SCHEDULE_CRON:
+			node->crons = palloc(sizeof(PgtCron *));
+			add_cron(node, &node->schedule.cron);
+			break;
+		case PGT_SCHEDULE_CALCULATED:
+			follow_consumers(graph, node);
+			break;
+	}
+	if (node->immediate)
+	{
+		node->interval_ms = 0;
+		node->ncrons = 0;
+	}
 }
 
 /* Consumers first, so that calculated ones can look up. */
@@ -297,28 +366,64 @@ static void
 compute_intervals(PgtGraph *graph)
 {
 	for (int i = graph->nnodes - 1; i >= 0; i--)
-	{
-		PgtNode    *node = &graph->nodes[graph->order[i]];
+		compute_clocks(graph, &graph->nodes[graph->order[i]]);
+}
 
-		if (node->immediate || node->schedule.kind == PGT_SCHEDULE_CONTINUOUS)
-			node->interval_ms = 0;
-		else if (node->schedule.kind == PGT_SCHEDULE_DURATION)
-			node->interval_ms = Max(node->schedule.interval_ms, pgt_min_schedule);
-		else
-			node->interval_ms = calculated_interval_ms(graph, node);
+/* ---- phases ---- */
+
+static int
+root_of(int *parent, int node)
+{
+	while (parent[node] != node)
+		node = parent[node] = parent[parent[node]];
+	return node;
+}
+
+/* The smaller index, which has the smaller pgt_id, becomes the root. */
+static void
+unite(int *parent, int a, int b)
+{
+	a = root_of(parent, a);
+	b = root_of(parent, b);
+	parent[Max(a, b)] = Min(a, b);
+}
+
+static void
+compute_phases(PgtGraph *graph)
+{
+	int		   *parent = palloc(sizeof(int) * (graph->nnodes + 1));
+
+	for (int i = 0; i < graph->nnodes; i++)
+		parent[i] = i;
+	for (int i = 0; i < graph->nsources; i++)
+		for (int r = 1; r < graph->sources[i].nreaders; r++)
+			unite(parent, graph->sources[i].readers[0], graph->sources[i].readers[r]);
+	for (int i = 0; i < graph->nnodes; i++)
+		for (int u = 0; u < graph->nodes[i].nupstream; u++)
+			unite(parent, i, graph->nodes[i].upstream[u]);
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		int64		first = graph->nodes[root_of(parent, i)].pgt_id;
+
+		graph->nodes[i].phase_ms =
+			DatumGetUInt64(hash_any_extended((unsigned char *) &first,
+											 sizeof(first), 0)) % PGT_PHASES_MS;
 	}
+	pfree(parent);
 }
 
 static void
 take_over(PgtGraph *graph, const PgtGraph *old)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	for (int i = 0; i < graph->nnodes; i++)
 	{
 		PgtNode    *known = pgt_graph_find(unconstify(PgtGraph *, old),
 										   graph->nodes[i].pgt_id);
 
 		if (known != NULL)
-			take_over_node(&graph->nodes[i], known);
+			take_over_node(&graph->nodes[i], known, now);
 	}
 	for (int i = 0; i < graph->nsources; i++)
 	{
@@ -358,6 +463,7 @@ pgt_graph_load(MemoryContext parent, const PgtGraph *old)
 		connect_node(graph, i, dependencies[i]);
 	sort_topologically(graph);
 	compute_intervals(graph);
+	compute_phases(graph);
 	if (old != NULL)
 		take_over(graph, old);
 	MemoryContextSwitchTo(before);
@@ -373,16 +479,33 @@ mark_readers(PgtGraph *graph, const PgtGraphSource *source)
 		graph->nodes[source->readers[r]].changed = true;
 }
 
+/* will_run is the last pass's: what it reads may be on its way. */
+static void
+pass_ticks(PgtGraph *graph, TimestampTz now)
+{
+	TimestampTz over = TimestampTzPlusMilliseconds(now, -PGT_TICK_GRACE_MS);
+
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		PgtNode    *node = &graph->nodes[i];
+
+		if (node->ncrons > 0 && node->cron_due <= over && !node->running &&
+			!node->will_run && !pgt_graph_wants(node))
+			node->ticked_at = over;
+	}
+}
+
 /*
  * Bits stay set here: while they stand, writers wake nobody.  They are taken
  * when a refresh starts.
  */
 void
-pgt_graph_see_changes(PgtGraph *graph, PgtDatabaseSlot *db)
+pgt_graph_see_changes(PgtGraph *graph, PgtDatabaseSlot *db, TimestampTz now)
 {
 	bool		all = pg_atomic_read_u32(&db->all_dirty) != 0 &&
 		pg_atomic_exchange_u32(&db->all_dirty, 0) != 0;
 
+	pass_ticks(graph, now);
 	for (int i = 0; i < graph->nsources; i++)
 		if (all || pgt_shared_dirty_test(db, graph->sources[i].dirty_bit))
 			mark_readers(graph, &graph->sources[i]);
@@ -421,15 +544,45 @@ pgt_graph_wants(const PgtNode *node)
 		return true;
 	/* one that ages and is continuous follows commits: it has no other clock */
 	return !node->immediate &&
-		(node->changed || (node->ages && node->interval_ms > 0));
+		(node->changed || (node->ages && node->interval_ms != 0));
 }
 
-/* When its schedule has it run, whether or not anything changed. */
 static TimestampTz
-scheduled_time(const PgtGraph *graph, const PgtNode *node)
+next_cron_time(PgtNode *node, pg_tz *zone)
 {
-	TimestampTz own = TimestampTzPlusMilliseconds(node->started_at,
-												  node->interval_ms * node->slowdown);
+	TimestampTz base = Max(node->started_at, node->ticked_at);
+
+	if (node->cron_zone == zone && node->cron_base == base)
+		return node->cron_due;
+	node->cron_zone = zone;
+	node->cron_base = base;
+	node->cron_due = DT_NOEND;
+	for (int i = 0; i < node->ncrons; i++)
+		node->cron_due = Min(node->cron_due,
+							 pgt_cron_next(node->crons[i], base, zone));
+	return node->cron_due;
+}
+
+/* By its clocks, whether or not anything changed. */
+static TimestampTz
+own_time(PgtNode *node, pg_tz *zone)
+{
+	TimestampTz due = DT_NOEND;
+
+	if (node->interval_ms == 0)
+		return node->started_at;
+	if (node->interval_ms > 0)
+		due = pgt_schedule_on_grid(node->interval_ms * node->slowdown,
+								   node->phase_ms, node->started_at);
+	if (node->ncrons > 0)
+		due = Min(due, next_cron_time(node, zone));
+	return due;
+}
+
+static TimestampTz
+scheduled_time(const PgtGraph *graph, PgtNode *node, pg_tz *zone)
+{
+	TimestampTz own = own_time(node, zone);
 	TimestampTz earliest = 0;
 
 	if (node->schedule.kind != PGT_SCHEDULE_CALCULATED)
@@ -466,6 +619,8 @@ will_run(const PgtGraph *graph, const PgtNode *node, TimestampTz now)
 void
 pgt_graph_compute_due(PgtGraph *graph, TimestampTz now)
 {
+	pg_tz	   *zone = pgt_cron_zone();
+
 	for (int i = graph->nnodes - 1; i >= 0; i--)
 	{
 		PgtNode    *node = &graph->nodes[graph->order[i]];
@@ -473,7 +628,8 @@ pgt_graph_compute_due(PgtGraph *graph, TimestampTz now)
 		/* a clock that was set back must not stop anything */
 		node->started_at = Min(node->started_at, now);
 		node->finished_at = Min(node->finished_at, now);
-		node->due = scheduled_time(graph, node);
+		node->ticked_at = Min(node->ticked_at, now);
+		node->due = scheduled_time(graph, node, zone);
 		if (!node->populated || node->needs_reinit)
 			node->due = Min(node->due, now);
 	}

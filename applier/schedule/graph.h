@@ -40,7 +40,11 @@ typedef struct PgtNode
 	int		   *upstream;		/* stream tables it reads */
 	int			nconsumers;
 	int		   *consumers;		/* stream tables that read it */
-	int64		interval_ms;	/* effective; 0: continuous */
+	/* effective clocks: its own, or those of the stream tables that read it */
+	int64		interval_ms;	/* shortest; 0: continuous, -1: cron lines only */
+	int			ncrons;
+	const PgtCron **crons;
+	int64		phase_ms;		/* of the grid; one for all that are connected */
 
 	/* the scheduler's own, kept over loads */
 	bool		changed;		/* a source changed since the last start */
@@ -52,6 +56,10 @@ typedef struct PgtNode
 	int			last_worker;	/* slot that keeps its plans, or -1 */
 	TimestampTz started_at;
 	TimestampTz finished_at;
+	TimestampTz ticked_at;		/* cron times up to here are of no concern */
+	TimestampTz cron_base;		/* of cron_due, computed in cron_zone */
+	TimestampTz cron_due;
+	pg_tz	   *cron_zone;
 	TimestampTz next_try;		/* not before, after an error */
 	TimestampTz wanted_since;	/* due since, 0: not waiting */
 	int			refreshes;		/* that changed rows, not announced yet */
@@ -94,8 +102,10 @@ extern PgtGraph *pgt_graph_load(MemoryContext parent, const PgtGraph *old);
 extern PgtNodeStatus pgt_graph_status(const PgtStreamTable *st);
 extern PgtNode *pgt_graph_find(PgtGraph *graph, int64 pgt_id);
 
-/* Dirty bits -> changed flags. */
-extern void pgt_graph_see_changes(PgtGraph *graph, PgtDatabaseSlot *db);
+/* Dirty bits -> changed flags.  Cron times that passed before are over for
+ * stream tables that had nothing to do. */
+extern void pgt_graph_see_changes(PgtGraph *graph, PgtDatabaseSlot *db,
+								  TimestampTz now);
 /* A refresh of the node starts: what commits from now on is news. */
 extern void pgt_graph_take_changes(PgtGraph *graph, PgtDatabaseSlot *db,
 								   PgtNode *node);

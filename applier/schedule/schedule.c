@@ -2,9 +2,9 @@
  * applier/schedule/schedule.c - schedules as texts, and the module's start.
  *
  * Pure parsing: no catalog, no state.  A text is tried as a keyword, as our
- * compact duration (`1h30m`), as a PostgreSQL interval and as a cron form, in
- * that order; the first that fits decides.  No cron line is an interval:
- * either it has a * or it is five numbers.
+ * compact duration (`1h30m`), as a PostgreSQL interval and as a cron line
+ * (cron.c), in that order; the first that fits decides.  No cron line is an
+ * interval: either it has a * or it begins with two bare numbers.
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 #include "utils/datetime.h"
 
 #include "applier/capture/capture.h"
+#include "applier/schedule/cron.h"
 #include "applier/schedule/schedule.h"
 #include "applier/schedule/shared.h"
 #include "applier/settings.h"
@@ -25,6 +26,7 @@
 #define PGT_MAX_SCHEDULE_MS (100.0 * 365.25 * 86400.0 * 1000.0)
 
 PG_FUNCTION_INFO_V1(pgt_parse_duration_seconds);
+PG_FUNCTION_INFO_V1(pgt_next_due);
 
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
@@ -38,11 +40,6 @@ typedef struct DurationUnit
 static const DurationUnit duration_units[] = {
 	{"us", 0.001}, {"ms", 1.0}, {"s", 1000.0}, {"m", 60000.0},
 	{"h", 3600000.0}, {"d", 86400000.0}, {"w", 604800000.0},
-};
-
-static const char *const cron_aliases[] = {
-	"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight",
-	"@hourly", "@reboot"
 };
 
 /* ---- durations ---- */
@@ -173,71 +170,6 @@ pgt_schedule_duration_ms(const char *text)
 	return (ms < 0 || isnan(ms)) ? -1 : ms;
 }
 
-/* ---- cron, by looks ---- */
-
-static const char *const cron_names =
-"sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec";
-
-static bool
-is_cron_name(const char *word)
-{
-	char		lower[4];
-
-	for (int i = 0; i < 3; i++)
-		lower[i] = pg_tolower((unsigned char) word[i]);
-	lower[3] = '\0';
-	return strstr(cron_names, lower) != NULL;
-}
-
-/* A field of a cron line: numbers, days, months, L, W and * / , - ? #. */
-static bool
-looks_like_cron_field(const char *field, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		unsigned char c = (unsigned char) field[i];
-		size_t		letters = 0;
-
-		if (isdigit(c) || strchr("*/,-?#LW", c) != NULL)
-			continue;
-		while (i + letters < len && isalpha((unsigned char) field[i + letters]))
-			letters++;
-		if (letters != 3 || !is_cron_name(field + i))
-			return false;
-		i += 2;
-	}
-	return true;
-}
-
-static bool
-looks_like_cron(const char *text)
-{
-	const char *p = skip_spaces(text);
-	int			fields = 0;
-
-	while (*p != '\0')
-	{
-		const char *start = p;
-
-		while (*p != '\0' && !isspace((unsigned char) *p))
-			p++;
-		if (!looks_like_cron_field(start, p - start))
-			return false;
-		fields++;
-		p = skip_spaces(p);
-	}
-	return fields == 5 || fields == 6;
-}
-
-static bool
-is_cron_alias(const char *text)
-{
-	for (int i = 0; i < lengthof(cron_aliases); i++)
-		if (pg_strcasecmp(text, cron_aliases[i]) == 0)
-			return true;
-	return false;
-}
-
 /* ---- schedules ---- */
 
 static char *
@@ -251,13 +183,16 @@ trimmed(const char *text)
 	return copy;
 }
 
-/* False: none of the forms.  A duration may still be out of range. */
+/* False: none of the forms.  A duration may still be out of range, and a cron
+ * line still be wrong: *wrong says how, or is NULL. */
 static bool
-classify(const char *text, PgtSchedule *out, double *ms)
+classify(const char *text, PgtSchedule *out, double *ms, char **wrong)
 {
 	char	   *word;
 
 	*ms = 0;
+	*wrong = NULL;
+	memset(&out->cron, 0, sizeof(out->cron));
 	out->kind = PGT_SCHEDULE_CALCULATED;
 	out->interval_ms = 0;
 	if (text == NULL)
@@ -279,27 +214,22 @@ classify(const char *text, PgtSchedule *out, double *ms)
 		return true;
 	}
 	out->kind = PGT_SCHEDULE_CRON;
-	return is_cron_alias(word) || looks_like_cron(word);
+	if (!pgt_cron_looks_like(word))
+		return false;
+	*wrong = pgt_cron_parse(word, &out->cron);
+	return true;
 }
 
 static void
-refuse_cron(const char *text)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cron schedules are not supported yet: \"%s\"", text),
-			 errhint("Use a duration such as '5m' or '1 day', 'continuous' or 'calculated'.")));
-}
-
-static void
-refuse_unknown(const char *text)
+refuse(const char *text, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid schedule: \"%s\"", text),
-			 errdetail("It is neither a duration nor one of the words \"continuous\" and \"calculated\"."),
+			 errdetail_internal("%s", detail),
 			 errhint("A schedule is a duration ('500ms', '30s', '5m', '1h30m', '1d', '1w', seconds as in '2.5', or any interval as in '1 hour 30 minutes'), "
-					 "'continuous', 'calculated', or a cron line of 5 or 6 fields or alias such as '@hourly'.")));
+					 "'continuous', 'calculated', a cron line of 5 fields (minute, hour, day of the month, month, day of the week: '*/5 8-18 * * mon-fri') "
+					 "or 6 (seconds first), or an alias such as '@hourly'.")));
 }
 
 /* min_schedule is checked here, when a schedule is set: a stored one below a
@@ -331,11 +261,12 @@ void
 pgt_schedule_parse(const char *text, PgtSchedule *out)
 {
 	double		ms;
+	char	   *wrong;
 
-	if (!classify(text, out, &ms))
-		refuse_unknown(text);
-	if (out->kind == PGT_SCHEDULE_CRON)
-		refuse_cron(text);
+	if (!classify(text, out, &ms, &wrong))
+		refuse(text, "It is neither a duration nor a cron line nor one of the words \"continuous\" and \"calculated\".");
+	if (wrong != NULL)
+		refuse(text, wrong);
 	if (out->kind == PGT_SCHEDULE_DURATION)
 		check_duration(text, ms);
 }
@@ -344,10 +275,78 @@ bool
 pgt_schedule_try_parse(const char *text, PgtSchedule *out)
 {
 	double		ms;
+	char	   *wrong;
 
-	return classify(text, out, &ms) && out->kind != PGT_SCHEDULE_CRON &&
+	return classify(text, out, &ms, &wrong) && wrong == NULL &&
 		(out->kind != PGT_SCHEDULE_DURATION ||
 		 (ms > 0 && ms <= PGT_MAX_SCHEDULE_MS));
+}
+
+/* ---- due times ---- */
+
+TimestampTz
+pgt_schedule_on_grid(int64 interval_ms, int64 phase_ms, TimestampTz after)
+{
+	int64		interval = interval_ms * 1000;
+	int64		since = after - phase_ms * 1000;
+	int64		steps = since >= 0 ? since / interval :
+		-((interval - 1 - since) / interval);
+
+	return (steps + 1) * interval + phase_ms * 1000;
+}
+
+static int64
+cron_period_ms(const PgtCron *cron)
+{
+	TimestampTz next = pgt_cron_next(cron, GetCurrentTimestamp(), pgt_cron_zone());
+	TimestampTz after = pgt_cron_next(cron, next, pgt_cron_zone());
+
+	return after == DT_NOEND ? (int64) PGT_MAX_SCHEDULE_MS : (after - next) / 1000;
+}
+
+int64
+pgt_schedule_period_ms(const PgtSchedule *schedule)
+{
+	switch (schedule->kind)
+	{
+		case PGT_SCHEDULE_CALCULATED:
+			return (int64) pgt_schedule_duration_ms(pgt_default_schedule);
+		case PGT_SCHEDULE_DURATION:
+			return schedule->interval_ms;
+		case PGT_SCHEDULE_CONTINUOUS:
+			break;
+		case PGT_SCHEDULE_CRON:
+			return cron_period_ms(&schedule->cron);
+	}
+	return 0;
+}
+
+/* _next_due(schedule, after, timezone): as the scheduler would have it; NULL
+ * for schedules that follow commits or other stream tables. */
+Datum
+pgt_next_due(PG_FUNCTION_ARGS)
+{
+	TimestampTz after = PG_GETARG_TIMESTAMPTZ(1);
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	pg_tz	   *zone = pg_tzset(name);
+	PgtSchedule schedule;
+	TimestampTz next;
+
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", name)));
+	pgt_schedule_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), &schedule);
+	if (TIMESTAMP_NOT_FINITE(after))
+		PG_RETURN_NULL();
+	if (schedule.kind == PGT_SCHEDULE_DURATION)
+		PG_RETURN_TIMESTAMPTZ(pgt_schedule_on_grid(schedule.interval_ms, 0, after));
+	if (schedule.kind != PGT_SCHEDULE_CRON)
+		PG_RETURN_NULL();
+	next = pgt_cron_next(&schedule.cron, after, zone);
+	if (next == DT_NOEND)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(next);
 }
 
 Datum

@@ -8,6 +8,9 @@
 #define PGT_SCHEDULE_H
 
 #include "postgres.h"
+#include "utils/timestamp.h"
+
+#include "applier/schedule/cron.h"
 
 /* From _PG_init under shared_preload_libraries: shared memory, the launcher. */
 extern void pgt_schedule_init(void);
@@ -23,16 +26,28 @@ typedef struct PgtSchedule
 {
 	PgtScheduleKind kind;
 	int64		interval_ms;	/* DURATION */
+	PgtCron		cron;			/* CRON */
 } PgtSchedule;
 
-/* Errors 22023 naming what is wrong and listing the forms; cron forms are
- * recognised and refused by name (0A000) until they are built. */
+/* Errors 22023 naming what is wrong and listing the forms. */
 extern void pgt_schedule_parse(const char *text, PgtSchedule *out);
 /* The same without errors, for texts that were checked once: false when
  * pgt_schedule_parse would raise one for another reason than min_schedule. */
 extern bool pgt_schedule_try_parse(const char *text, PgtSchedule *out);
 /* Milliseconds or -1 when text is no duration. */
 extern double pgt_schedule_duration_ms(const char *text);
+
+/*
+ * Due times of a duration lie on a grid: multiples of the interval since 2000,
+ * moved by "phase".  Whatever has the same phase comes due together wherever
+ * one interval is a multiple of the other.  The first after "after".
+ */
+extern TimestampTz pgt_schedule_on_grid(int64 interval_ms, int64 phase_ms,
+										TimestampTz after);
+
+/* How far apart two refreshes are, in milliseconds: of a cron line, its next
+ * two; 0 for continuous, default_schedule's for calculated. */
+extern int64 pgt_schedule_period_ms(const PgtSchedule *schedule);
 
 /* The catalog changed (create, alter, drop, resume ...): at commit the
  * scheduler of this database is told to look again. */

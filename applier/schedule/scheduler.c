@@ -414,7 +414,7 @@ adapt_interval(PgtNode *node, const PgtJob *job)
 		{"interval_ms", NULL, interval},
 	};
 
-	if (node->interval_ms == 0 || !pgt_auto_backoff)
+	if (node->interval_ms <= 0 || !pgt_auto_backoff)
 	{
 		node->slowdown = 1;
 		return;
@@ -867,8 +867,8 @@ schedule(void)
 		self.again = false;
 		reload_if_told();
 		collect_results();
-		pgt_graph_see_changes(self.graph, self.db);
 		now = GetCurrentTimestamp();
+		pgt_graph_see_changes(self.graph, self.db, now);
 		waiting = dispatch_due(now);
 		send_due_events(now);
 		if (self.again)
