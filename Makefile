@@ -40,6 +40,7 @@ REGRESS = \
 	frontier \
 	refresh_transactions \
 	refresh_reads \
+	refresh_lucky \
 	dvm_setup \
 	dvm_joins \
 	dvm_aggregates \

@@ -85,7 +85,8 @@ CREATE TABLE pgtrickle.pgt_progress (
     last_ms float8,
     full_ms float8,                         -- cost model: a FULL refresh
     diff_fixed_ms float8,                   -- cost model: a differential one, fixed part
-    diff_change_ms float8                   -- cost model: and per change
+    diff_change_ms float8,                  -- cost model: and per change
+    state_error text                        -- why operator state could not be built: FULL until it can
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- One row per captured source.  Read by capture triggers.

@@ -121,6 +121,7 @@ typedef struct PgtProgress
 	double		full_ms;		/* negative: unknown */
 	double		diff_fixed_ms;	/* negative: unknown */
 	double		diff_change_ms; /* negative: unknown */
+	char	   *state_error;	/* why there is no operator state, or NULL */
 } PgtProgress;
 
 extern void pgt_progress_insert(int64 pgt_id);

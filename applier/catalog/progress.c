@@ -17,7 +17,8 @@ enum
 	P_ID = 1, P_POPULATED, P_FRONTIER, P_OWN_XID, P_OWN_BATCHES, P_LSN,
 	P_DATA_TS, P_REFRESH_AT, P_ERRORS, P_LAST_ERROR, P_SQLSTATE, P_NDIFF,
 	P_NFULL, P_NFAILED, P_INSERTED, P_DELETED, P_CONSUMED, P_TOTAL_MS,
-	P_MAX_MS, P_ACTION, P_LAST_MS, P_FULL_MS, P_FIXED_MS, P_CHANGE_MS
+	P_MAX_MS, P_ACTION, P_LAST_MS, P_FULL_MS, P_FIXED_MS, P_CHANGE_MS,
+	P_STATE_ERROR
 };
 
 static void
@@ -86,6 +87,7 @@ to_row(const PgtProgress *p, PgtRow *row)
 	set_cost(row, P_FULL_MS, p->full_ms);
 	set_cost(row, P_FIXED_MS, p->diff_fixed_ms);
 	set_cost(row, P_CHANGE_MS, p->diff_change_ms);
+	pgt_row_set_text(row, P_STATE_ERROR, p->state_error);
 }
 
 static PgtFrontier *
@@ -127,6 +129,7 @@ from_row(const PgtRow *row)
 	p->full_ms = get_cost(row, P_FULL_MS);
 	p->diff_fixed_ms = get_cost(row, P_FIXED_MS);
 	p->diff_change_ms = get_cost(row, P_CHANGE_MS);
+	p->state_error = pgt_row_get_text(row, P_STATE_ERROR);
 	return p;
 }
 

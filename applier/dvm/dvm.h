@@ -143,9 +143,12 @@ extern void pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas,
 /*
  * FULL: run the query under the active snapshot and apply the difference to
  * the stored rows.  with_state: rebuild the state tables too (differential
- * programs); never leaves state that does not belong to the rows.
+ * programs).  An expression may fail for a row of state that the query itself
+ * never reaches: then the rows come from the query alone, the error's message
+ * is returned, and the caller must not run the program differentially before a
+ * rebuild has returned NULL.
  */
-extern void pgt_program_rebuild(PgtProgram *program, bool with_state,
+extern char *pgt_program_rebuild(PgtProgram *program, bool with_state,
 								Tuplestorestate *out, PgtRunResult *result);
 
 extern TupleDesc pgt_program_output_desc(const PgtProgram *program);

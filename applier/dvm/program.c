@@ -587,29 +587,107 @@ build_state(PgtRun *run, PgtOp *op)
 	show_writes();
 }
 
-/* Rows of the query from freshly built state. */
-static Tuplestorestate *
-rebuild_state(PgtRun *run)
+/* Every state anew, lowest first; the query's rows from them go to "rows". */
+static void
+rebuild_state(PgtRun *run, Tuplestorestate *rows)
 {
-	bool		stateful = false;
+	PgtPlan    *plan;
 	ListCell   *lc;
-	Tuplestorestate *rows;
 
 	foreach(lc, run->program->ops)
-	{
-		PgtOp	   *op = lfirst(lc);
+		if (((PgtOp *) lfirst(lc))->methods != NULL)
+			build_state(run, lfirst(lc));
+	plan = pgt_plan_make(run->program->run_context,
+						 pgt_op_new_state(run->program->top),
+						 "pg_trickle rows from state", false);
+	pgt_plan_run_into(plan, run->env, rows);
+}
 
-		if (op->methods == NULL)
-			continue;
-		build_state(run, op);
-		stateful = true;
+/* May the query itself be free of this error?  Not of cancellation, lack of
+ * resources, conflicts with other sessions, or what cannot happen. */
+static bool
+is_from_an_expression(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_RAISE_EXCEPTION:
+		case ERRCODE_SQL_ROUTINE_EXCEPTION:
+		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
+		case ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+			return true;
+		default:
+			return false;
 	}
-	if (stateful)
-		return run_once(run, pgt_op_new_state(run->program->top),
-						"pg_trickle rows from state");
-	rows = new_store(run);
-	pgt_plan_run_into(run->program->full, run->env, rows);
-	return rows;
+}
+
+/* The stores made since there were "n"; their files go with the subtransaction. */
+static void
+end_stores_from(PgtRun *run, int n, bool aborted)
+{
+	while (list_length(run->stores) > n)
+	{
+		if (!aborted)
+			tuplestore_end(llast(run->stores));
+		run->stores = list_delete_last(run->stores);
+	}
+}
+
+/*
+ * rebuild_state in a subtransaction.  State holds every group of an inner
+ * aggregate, also those that the query's own plan never reaches, so an
+ * expression may fail here that the query is free of.  Then everything is
+ * undone and the error's message returned: the rows come from the query
+ * itself, and there is no state until a later rebuild succeeds.
+ */
+static char *
+try_rebuild_state(PgtRun *run, Tuplestorestate *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			nstores = list_length(run->stores);
+	char	   *volatile failure = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		rebuild_state(run, rows);
+		end_stores_from(run, nstores, false);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (!is_from_an_expression(error->sqlerrcode))
+			ReThrowError(error);
+		end_stores_from(run, nstores, true);
+		failure = error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return failure;
+}
+
+static bool
+has_state(const PgtProgram *program)
+{
+	ListCell   *lc;
+
+	foreach(lc, program->ops)
+		if (((PgtOp *) lfirst(lc))->methods != NULL)
+			return true;
+	return false;
 }
 
 /*
@@ -673,20 +751,21 @@ identify_by_hash(PgtProgram *program)
 	pgt_stream_table_update(st);
 }
 
-static void
+static char *
 rebuild_steps(PgtRun *run, bool with_state, Tuplestorestate *out,
 			  PgtRunResult *result)
 {
 	PgtProgram *program = run->program;
-	Tuplestorestate *rows;
+	Tuplestorestate *rows = new_store(run);
+	char	   *failure = NULL;
 
+	with_state = with_state && has_state(program);
 	if (with_state)
-		rows = rebuild_state(run);
-	else
-	{
-		rows = new_store(run);
+		failure = try_rebuild_state(run, rows);
+	if (failure != NULL)
+		tuplestore_clear(rows);
+	if (failure != NULL || !with_state)
 		pgt_plan_run_into(program->full, run->env, rows);
-	}
 	if (!apply_rows(run, rows, out, result))
 	{
 		identify_by_hash(program);
@@ -696,13 +775,15 @@ rebuild_steps(PgtRun *run, bool with_state, Tuplestorestate *out,
 			tuplestore_clear(out);
 		apply_rows(run, rows, out, result);
 	}
+	return failure;
 }
 
-void
+char *
 pgt_program_rebuild(PgtProgram *program, bool with_state, Tuplestorestate *out,
 					PgtRunResult *result)
 {
 	MemoryContext old = CurrentMemoryContext;
+	char	   *volatile failure = NULL;
 	PgtRun		run;
 
 	memset(result, 0, sizeof(PgtRunResult));
@@ -713,7 +794,9 @@ pgt_program_rebuild(PgtProgram *program, bool with_state, Tuplestorestate *out,
 	{
 		if (with_state)
 			UpdateActiveSnapshotCommandId();
-		rebuild_steps(&run, with_state, out, result);
+		failure = rebuild_steps(&run, with_state, out, result);
+		if (failure != NULL)
+			failure = MemoryContextStrdup(old, failure);
 	}
 	PG_FINALLY();
 	{
@@ -721,4 +804,5 @@ pgt_program_rebuild(PgtProgram *program, bool with_state, Tuplestorestate *out,
 	}
 	PG_END_TRY();
 	end_run(&run, old);
+	return failure;
 }

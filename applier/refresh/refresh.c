@@ -267,10 +267,13 @@ choose_action(Refresh *r)
 		return "FULL";
 	}
 	r->full_reason = read_deltas(r);
+	if (r->full_reason == NULL && r->changes == 0)
+		return "NO_DATA";
+	if (r->progress->state_error != NULL)
+		r->full_reason = psprintf("operator state could not be built: %s",
+								  r->progress->state_error);
 	if (r->full_reason != NULL)
 		return "FULL";
-	if (r->changes == 0)
-		return "NO_DATA";
 	return auto_prefers_full(r) ? "FULL" : "DIFFERENTIAL";
 }
 
@@ -284,7 +287,9 @@ run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 	if (strcmp(action, "DIFFERENTIAL") == 0)
 		pgt_program_run(r->program, r->deltas, r->ndeltas, out, &run);
 	else
-		pgt_program_rebuild(r->program, !is_full(r->st), out, &run);
+		r->progress->state_error = pgt_program_rebuild(r->program,
+													   !is_full(r->st), out,
+													   &run);
 
 	result->rows_inserted = run.rows_inserted;
 	result->rows_deleted = run.rows_deleted;

@@ -40,8 +40,8 @@ for (my $i = 0; defined $opt{worlds} ? $i < $opt{worlds} : time < $end; $i++)
 	else { print $text; }
 	last unless $opt{'keep-going'};
 }
-printf "%d worlds, %d refreshes (%d failed where the query did not), %d comparisons, %d failures; actions: %s\n",
-  $runner->{worlds}, $runner->{refreshes}, $runner->{eager} // 0,
+printf "%d worlds, %d refreshes, %d comparisons, %d failures; actions: %s\n",
+  $runner->{worlds}, $runner->{refreshes},
   $runner->{checks}, $failures, join(', ', map { "$_ $runner->{actions}{$_}" } sort keys %{ $runner->{actions} });
 my $invalid = $runner->{invalid} // {};
 printf "left out %d x: %s\n", $invalid->{$_}, $_ for sort { $invalid->{$b} <=> $invalid->{$a} } keys %$invalid;
