@@ -46,6 +46,8 @@ REGRESS = \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \
+	dvm_setops \
+	dvm_srf \
 	dvm_laws \
 	dvm_subqueries \
 	dvm_views \

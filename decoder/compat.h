@@ -283,6 +283,17 @@ pgt_add_permission_entry(Query *query, RangeTblEntry *rte)
 #endif
 }
 
+/* An entry that leaves its query: nothing is to be checked for it any more. */
+static inline void
+pgt_forget_permissions(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	rte->perminfoindex = 0;
+#else
+	rte->requiredPerms = 0;
+#endif
+}
+
 /* ... and the executor wants none that checks nothing */
 static inline void
 pgt_strip_permissions(PlannedStmt *stmt)

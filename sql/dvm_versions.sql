@@ -26,6 +26,8 @@ SELECT oracle.make('n_aggregate', pick(16, 'SELECT k, json_arrayagg(v ORDER BY i
                                            'SELECT k, json_agg(v ORDER BY id) AS j FROM js GROUP BY k'));
 SELECT oracle.make('n_query', pick(17, 'SELECT id, json_value(json_object(k: v)::jsonb, ''$.a'' RETURNING int) AS x FROM js WHERE json_exists(json_object(k: v)::jsonb, ''$.a'')',
                                        'SELECT id FROM js WHERE k = ''a'''));
+SELECT oracle.make('n_table', pick(17, 'SELECT id, x.n, x.s FROM js, JSON_TABLE(json_array(id, v, k)::jsonb, ''$[*]'' COLUMNS (n FOR ORDINALITY, s text PATH ''$'')) x',
+                                       'SELECT id, x.n, x.s FROM js, unnest(ARRAY[id::text, v::text, k]) WITH ORDINALITY x (s, n)'));
 -- a constraint that the rows do not keep makes no key
 CREATE TABLE late (id int, w int);
 INSERT INTO late VALUES (NULL, 1), (NULL, 2), (1, 3);

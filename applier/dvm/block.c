@@ -20,6 +20,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -31,6 +32,7 @@
 #include "utils/rel.h"
 
 #include "applier/dvm/block.h"
+#include "applier/dvm/items.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/qtree.h"
 #include "decoder/compat.h"
@@ -153,25 +155,21 @@ input_state(const BlockBuild *b, int number)
 	return b->states == NULL ? INPUT_NEW : b->states[number - 1];
 }
 
-/* Columns of inputs -> columns of what stands for them in FROM. */
-static Node *
-place_vars_mutator(Node *node, BlockBuild *b)
+/* Column of an input -> column of what stands for it in FROM; items stay. */
+static Var *
+place_var(const Var *of, void *arg)
 {
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) copyObject(node);
+	BlockBuild *b = arg;
+	Var		   *var = copyObject(unconstify(Var *, of));
 
-		if (input_state(b, var->varno) == INPUT_NEW)
-			var->varattno = pgt_op_state_attno(list_nth(b->block->op.inputs,
-													 var->varno - 1),
-											var->varattno);
-		var->varnosyn = var->varno;
-		var->varattnosyn = var->varattno;
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, place_vars_mutator, b);
+	if (var->varno <= list_length(b->block->op.inputs) &&
+		input_state(b, var->varno) == INPUT_NEW)
+		var->varattno = pgt_op_state_attno(list_nth(b->block->op.inputs,
+												 var->varno - 1),
+										var->varattno);
+	var->varnosyn = var->varno;
+	var->varattnosyn = var->varattno;
+	return var;
 }
 
 static RangeTblEntry *
@@ -211,6 +209,31 @@ product_of_weights(const BlockBuild *b)
 	return product;
 }
 
+/*
+ * Rows that stand for several: in a state so many rows, in a delta one of so
+ * much weight.
+ */
+static Node *
+repeat_rows(Query *query, BlockBuild *b, Node *weight)
+{
+	Node	   *copies = pgt_map_vars((Node *) b->block->copies, place_var, b);
+	OpExpr	   *some;
+
+	if (weight == NULL)
+	{
+		pgt_qtree_add_from(query, pgt_item_repeat((Expr *) copies));
+		return NULL;
+	}
+	some = (OpExpr *) make_opclause(Int8LessOperator, BOOLOID, false,
+									(Expr *) pgt_qtree_int8(0), (Expr *) copies,
+									InvalidOid, InvalidOid);
+	set_opfuncid(some);
+	query->jointree->quals = (Node *)
+		make_ands_explicit(lappend(make_ands_implicit((Expr *) query->jointree->quals),
+								   some));
+	return pgt_qtree_multiply(weight, copyObject(copies));
+}
+
 /* sign 0: without a weight column (a new state). */
 static Query *
 block_query(const PgtBlockOp *block, const InputState *states, int sign)
@@ -223,16 +246,21 @@ block_query(const PgtBlockOp *block, const InputState *states, int sign)
 
 	for (int number = 1; number <= list_length(block->op.inputs); number++)
 		pgt_qtree_add_from(query, input_entry(query, &b, number));
-	query->jointree->quals = place_vars_mutator(block->quals, &b);
+	foreach(lc, block->items)
+		pgt_qtree_add_from(query, pgt_item_map_vars(lfirst(lc), place_var, &b));
+	query->jointree->quals = pgt_map_vars(block->quals, place_var, &b);
 	foreach(lc, block->exprs)
 	{
-		pgt_qtree_add_target(query, place_vars_mutator(lfirst(lc), &b),
+		pgt_qtree_add_target(query, pgt_map_vars(lfirst(lc), place_var, &b),
 				   NameStr(TupleDescAttr(block->op.outdesc, i)->attname));
 		i++;
 	}
+	query->hasTargetSRFs = expression_returns_set((Node *) block->exprs);
+	weight = sign == 0 ? NULL : product_of_weights(&b);
+	if (block->copies != NULL)
+		weight = repeat_rows(query, &b, weight);
 	if (sign == 0)
 		return query;
-	weight = product_of_weights(&b);
 	pgt_qtree_add_target(query, sign < 0 ? pgt_qtree_negate(weight) : weight, PGT_WEIGHT_NAME);
 	return query;
 }

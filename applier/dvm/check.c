@@ -36,6 +36,7 @@
 #include "applier/dvm/compile.h"
 #include "applier/dvm/dvm.h"
 #include "applier/dvm/functions.h"
+#include "applier/dvm/items.h"
 #include "decoder/compat.h"
 
 /* Aggregates of one level whose state surely fits a row: some 34 bytes each
@@ -48,6 +49,7 @@ typedef struct Check
 	bool		expanded;		/* second walk: collect what is used */
 	List	   *levels;			/* of Query*: innermost first */
 	int			nrelations;		/* relations met */
+	bool		pure;			/* inside of a subquery without relations */
 } Check;
 
 /* What check_functions_in_node's callback needs. */
@@ -94,6 +96,14 @@ full_only(Check *c, const char *construct, const char *detail, int location)
 		return;
 	c->result->full_only = true;
 	set_reason(c, construct, detail, full_hint, location);
+}
+
+/* Constructs that have no delta; where nothing is read they need none. */
+static void
+no_delta(Check *c, const char *construct, const char *detail, int location)
+{
+	if (!c->pure)
+		full_only(c, construct, detail, location);
 }
 
 /* ---- what is used ---- */
@@ -150,7 +160,8 @@ note_column(Check *c, int level, int varno, AttrNumber attno, int location)
 
 	if (attno == InvalidAttrNumber)
 	{
-		full_only(c, "a whole-row reference", NULL, location);
+		if (!pgt_item_is_pure(rte))
+			full_only(c, "a whole-row reference", NULL, location);
 		return;
 	}
 	if (rte->rtekind != RTE_RELATION)
@@ -339,14 +350,14 @@ check_kind(Check *c, Node *node)
 	switch (nodeTag(node))
 	{
 		case T_SubLink:
-			full_only(c, sublink_name((SubLink *) node), NULL,
+			no_delta(c, sublink_name((SubLink *) node), NULL,
 					  exprLocation(node));
 			break;
 		case T_WindowFunc:
-			full_only(c, "a window function", NULL, exprLocation(node));
+			no_delta(c, "a window function", NULL, exprLocation(node));
 			break;
 		case T_GroupingFunc:
-			full_only(c, "GROUPING()", NULL, exprLocation(node));
+			no_delta(c, "GROUPING()", NULL, exprLocation(node));
 			break;
 		case T_SQLValueFunction:
 			full_only(c, value_function_name(((SQLValueFunction *) node)->op),
@@ -513,33 +524,41 @@ check_cte(Check *c, const RangeTblEntry *rte)
 		full_only(c, "WITH RECURSIVE", NULL, -1);
 }
 
+/* A subquery that reads no relation runs as it is, whatever it does. */
+static void
+check_subquery(Check *c, const RangeTblEntry *rte)
+{
+	bool		outer = c->pure;
+
+	c->pure = outer || pgt_item_is_pure(rte);
+	if (rte->lateral && !c->pure)
+		full_only(c, "LATERAL", NULL, -1);
+	check_level(rte->subquery, c);
+	c->pure = outer;
+}
+
 static void
 check_rte(Check *c, const RangeTblEntry *rte)
 {
-	if (rte->lateral)
-		full_only(c, "LATERAL", NULL, -1);
 	switch (rte->rtekind)
 	{
 		case RTE_RELATION:
 			check_relation(c, rte);
 			break;
 		case RTE_SUBQUERY:
-			check_level(rte->subquery, c);
+			check_subquery(c, rte);
 			break;
 		case RTE_CTE:
 			check_cte(c, rte);
 			break;
 		case RTE_FUNCTION:
-			full_only(c, "a function in FROM", NULL,
-					  exprLocation((Node *) rte->functions));
+			check_walker((Node *) rte->functions, c);
 			break;
 		case RTE_TABLEFUNC:
-			full_only(c, "XMLTABLE or JSON_TABLE", NULL,
-					  exprLocation((Node *) rte->tablefunc));
+			check_walker((Node *) rte->tablefunc, c);
 			break;
 		case RTE_VALUES:
-			full_only(c, "VALUES", NULL,
-					  exprLocation((Node *) rte->values_lists));
+			check_walker((Node *) rte->values_lists, c);
 			break;
 		case RTE_JOIN:
 			break;
@@ -577,7 +596,7 @@ check_from(Check *c, const Query *query, Node *node)
 		JoinExpr   *join = (JoinExpr *) node;
 
 		if (join->jointype != JOIN_INNER)
-			full_only(c, join_name(join->jointype), NULL,
+			no_delta(c, join_name(join->jointype), NULL,
 					  exprLocation(join->quals));
 		check_from(c, query, join->larg);
 		check_from(c, query, join->rarg);
@@ -596,23 +615,6 @@ check_from(Check *c, const Query *query, Node *node)
 		check_from(c, query, ((SetOperationStmt *) node)->larg);
 		check_from(c, query, ((SetOperationStmt *) node)->rarg);
 	}
-}
-
-static void
-check_set_operation(Check *c, Node *node)
-{
-	SetOperationStmt *set = (SetOperationStmt *) node;
-
-	if (node == NULL || !IsA(node, SetOperationStmt))
-		return;
-	if (set->op == SETOP_INTERSECT)
-		full_only(c, set->all ? "INTERSECT ALL" : "INTERSECT", NULL, -1);
-	else if (set->op == SETOP_EXCEPT)
-		full_only(c, set->all ? "EXCEPT ALL" : "EXCEPT", NULL, -1);
-	else if (!set->all)
-		full_only(c, "UNION", "UNION ALL is differential, and so is SELECT DISTINCT over it.", -1);
-	check_set_operation(c, set->larg);
-	check_set_operation(c, set->rarg);
 }
 
 /* ---- levels ---- */
@@ -641,21 +643,17 @@ check_clauses(Check *c, const Query *query)
 			   exprLocation(is_given(query->limitCount) ? query->limitCount :
 							query->limitOffset));
 	else if (limited)
-		full_only(c, "LIMIT or OFFSET", NULL,
+		no_delta(c, "LIMIT or OFFSET", NULL,
 				  exprLocation(is_given(query->limitCount) ? query->limitCount :
 							   query->limitOffset));
 	if (query->hasDistinctOn)
-		full_only(c, "DISTINCT ON", NULL,
-				  exprLocation((Node *) query->targetList));
-	if (query->hasTargetSRFs)
-		full_only(c, "a set-returning function in the SELECT list", NULL,
+		no_delta(c, "DISTINCT ON", NULL,
 				  exprLocation((Node *) query->targetList));
 	if (query->groupingSets != NIL)
-		full_only(c, "GROUPING SETS, ROLLUP or CUBE", NULL,
+		no_delta(c, "GROUPING SETS, ROLLUP or CUBE", NULL,
 				  exprLocation((Node *) query->groupingSets));
 	if (query->hasRecursive)
-		full_only(c, "WITH RECURSIVE", NULL, -1);
-	check_set_operation(c, query->setOperations);
+		no_delta(c, "WITH RECURSIVE", NULL, -1);
 }
 
 static void

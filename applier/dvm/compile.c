@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 
 #include "applier/dvm/compiler.h"
+#include "applier/dvm/items.h"
 #include "decoder/compat.h"
 
 /* ---- descriptors ---- */
@@ -118,13 +119,13 @@ is_output_or_group(const TargetEntry *tle, const Query *query)
 									   query->groupClause) != NULL);
 }
 
-/* Columns that one expression of a level takes from its relations. */
+/* Columns of a level's relations among these Vars. */
 static void
-collect_expr_columns(PgtCompiler *c, const Query *query, Node *expr)
+collect_var_columns(PgtCompiler *c, const Query *query, List *vars)
 {
 	ListCell   *lc;
 
-	foreach(lc, pull_vars_of_level(expr, 0))
+	foreach(lc, vars)
 	{
 		Var		   *var = lfirst(lc);
 		RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
@@ -136,6 +137,13 @@ collect_expr_columns(PgtCompiler *c, const Query *query, Node *expr)
 			source->columns = bms_add_member(source->columns, var->varattno);
 		}
 	}
+}
+
+/* Columns that one expression of a level takes from its relations. */
+static void
+collect_expr_columns(PgtCompiler *c, const Query *query, Node *expr)
+{
+	collect_var_columns(c, query, pull_vars_of_level(expr, 0));
 }
 
 static void collect_rte_columns(PgtCompiler *c, const Query *query, int rtindex);
@@ -173,7 +181,9 @@ collect_rte_columns(PgtCompiler *c, const Query *query, int rtindex)
 {
 	RangeTblEntry *rte = rt_fetch(rtindex, query->rtable);
 
-	if (rte->rtekind == RTE_SUBQUERY)
+	if (pgt_item_is_pure(rte))
+		collect_var_columns(c, query, pgt_item_vars(rte));
+	else if (rte->rtekind == RTE_SUBQUERY)
 		collect_columns(c, rte->subquery);
 	else if (rte->rtekind == RTE_RELATION)
 		source_columns(c, rte->relid);
@@ -237,35 +247,60 @@ compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
 	return NULL;
 }
 
-/* Vars of a query level -> columns of the level's inputs. */
-static Node *
-to_inputs_mutator(Node *node, PgtLevelInputs *in)
+/* Var of a query level -> column of the level's inputs and items. */
+static Var *
+to_input(const Var *of, void *arg)
 {
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) copyObject(node);
-		PgtOp	   *op;
+	PgtLevelInputs *in = arg;
+	Var		   *var = copyObject(unconstify(Var *, of));
+	int			number = in->number[var->varno];
 
-		if (var->varlevelsup != 0 || var->varattno <= 0)
+	if (number <= 0)
+		elog(ERROR, "unexpected column reference");
+	if (number <= list_length(in->ops))
+	{
+		PgtOp	   *op = list_nth(in->ops, number - 1);
+
+		if (var->varattno <= 0)
 			elog(ERROR, "unexpected column reference");
-		var->varno = in->number[var->varno];
-		op = list_nth(in->ops, var->varno - 1);
 		if (op->kind == PGT_OP_SCAN)
 			var->varattno = scan_column_number((PgtScanOp *) op, var->varattno);
-		var->varnosyn = var->varno;
-		var->varattnosyn = var->varattno;
-		var->location = -1;
-		return (Node *) var;
 	}
-	return expression_tree_mutator(node, to_inputs_mutator, in);
+	var->varno = number;
+	var->varnosyn = var->varno;
+	var->varattnosyn = var->varattno;
+	var->location = -1;
+	return var;
 }
 
 Expr *
 pgt_compile_to_inputs(PgtLevelInputs *in, void *expr)
 {
-	return (Expr *) to_inputs_mutator((Node *) expr, in);
+	return (Expr *) pgt_map_vars(expr, to_input, in);
+}
+
+/* Items are numbered after the inputs. */
+static void
+compile_items(const Query *query, List *rtindexes, PgtLevelInputs *in)
+{
+	ListCell   *lc;
+
+	foreach(lc, rtindexes)
+	{
+		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), query->rtable);
+
+		if (!pgt_item_is_pure(rte))
+			continue;
+		in->items = lappend(in->items, rte);
+		in->number[lfirst_int(lc)] = list_length(in->ops) + list_length(in->items);
+	}
+	foreach(lc, in->items)
+	{
+		RangeTblEntry *item = pgt_item_map_vars(lfirst(lc), to_input, in);
+
+		pgt_forget_permissions(item);
+		lfirst(lc) = item;
+	}
 }
 
 PgtLevelInputs *
@@ -282,11 +317,14 @@ pgt_compile_from(PgtCompiler *c, const Query *query)
 	{
 		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), query->rtable);
 
+		if (pgt_item_is_pure(rte))
+			continue;
 		in->ops = lappend(in->ops, compile_rte(c, rte));
 		in->fences = lappend_int(in->fences, rte->rtekind == RTE_SUBQUERY &&
 								 rte->security_barrier);
 		in->number[lfirst_int(lc)] = list_length(in->ops);
 	}
+	compile_items(query, rtindexes, in);
 	in->quals = (List *) pgt_compile_to_inputs(in, quals);
 	return in;
 }
@@ -299,7 +337,8 @@ note_permutation(PgtBlockOp *block)
 	ListCell   *lc;
 	PgtOp	   *input;
 
-	if (list_length(block->op.inputs) != 1 || block->quals != NULL)
+	if (list_length(block->op.inputs) != 1 || block->quals != NULL ||
+		block->items != NIL)
 		return;
 	block->source_cols = palloc(sizeof(int) * Max(list_length(block->exprs), 1));
 	input = linitial(block->op.inputs);
@@ -321,13 +360,15 @@ block_label(List *inputs, Node *quals)
 {
 	const char *what = quals != NULL ? "filter and project" : "project";
 
+	if (inputs == NIL)
+		return pstrdup("constant");
 	if (list_length(inputs) > 1)
 		return psprintf("join of %d inputs", list_length(inputs));
 	return pstrdup(what);
 }
 
-static PgtBlockOp *
-make_block(PgtCompiler *c, List *inputs, List *fences, List *quals, List *exprs,
+static PgtOp *
+make_block(PgtCompiler *c, const PgtLevelInputs *in, List *quals, List *exprs,
 		   List *names)
 {
 	PgtBlockOp *block = palloc0(sizeof(PgtBlockOp));
@@ -336,28 +377,44 @@ make_block(PgtCompiler *c, List *inputs, List *fences, List *quals, List *exprs,
 
 	block->exprs = exprs;
 	block->quals = quals == NIL ? NULL : (Node *) make_ands_explicit(quals);
-	block->fenced = palloc0(sizeof(bool) * (list_length(inputs) + 1));
-	foreach(lc, fences)
+	block->items = in->items;
+	block->fenced = palloc0(sizeof(bool) * (list_length(in->ops) + 1));
+	foreach(lc, in->fences)
 		block->fenced[i++] = lfirst_int(lc) != 0;
-	pgt_compile_finish_op(c, &block->op, PGT_OP_BLOCK, inputs,
-			  pgt_exprs_desc(exprs, names), block_label(inputs, block->quals));
+	pgt_compile_finish_op(c, &block->op, PGT_OP_BLOCK, in->ops,
+						  pgt_exprs_desc(exprs, names),
+						  block_label(in->ops, block->quals));
 	note_permutation(block);
-	return block;
+	return &block->op;
 }
 
-/* A block over all inputs of a level. */
 PgtOp *
 pgt_compile_block(PgtCompiler *c, PgtLevelInputs *in, List *exprs, List *names)
 {
-	return &make_block(c, in->ops, in->fences, in->quals, exprs, names)->op;
+	return make_block(c, in, in->quals, exprs, names);
 }
 
-/* A block of expressions over one operator. */
 PgtOp *
-pgt_compile_project(PgtCompiler *c, PgtOp *input, List *quals, List *exprs, List *names)
+pgt_compile_project(PgtCompiler *c, PgtOp *input, List *quals, List *exprs,
+					List *names)
 {
-	return &make_block(c, list_make1(input), list_make1_int(false), quals,
-					   exprs, names)->op;
+	PgtLevelInputs in = {0};
+
+	in.ops = list_make1(input);
+	return make_block(c, &in, quals, exprs, names);
+}
+
+PgtOp *
+pgt_compile_repeat(PgtCompiler *c, PgtOp *input, Expr *copies, List *exprs,
+				   List *names)
+{
+	PgtOp	   *op = pgt_compile_project(c, input, NIL, exprs, names);
+	PgtBlockOp *block = (PgtBlockOp *) op;
+
+	block->copies = copies;
+	block->permutation = false;
+	block->identity = false;
+	return op;
 }
 
 void
@@ -389,6 +446,35 @@ compile_select(PgtCompiler *c, const Query *query)
 	return pgt_compile_block(c, in, (List *) pgt_compile_to_inputs(in, exprs), names);
 }
 
+/* A level without a relation: whatever it does, it runs as it is. */
+static PgtOp *
+compile_constant(PgtCompiler *c, Query *query)
+{
+	PgtLevelInputs in = {0};
+	RangeTblEntry *item = makeNode(RangeTblEntry);
+	List	   *exprs;
+	List	   *names;
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	pgt_compile_output(query, &exprs, &names);
+	foreach(lc, exprs)
+		columns = lappend(columns,
+						  makeVar(1, foreach_current_index(lc) + 1,
+								  exprType(lfirst(lc)), exprTypmod(lfirst(lc)),
+								  exprCollation(lfirst(lc)), 0));
+	item->rtekind = RTE_SUBQUERY;
+	item->subquery = query;
+	item->inFromCl = true;
+	item->alias = makeAlias("constant", NIL);
+	item->eref = makeAlias("constant", NIL);
+	foreach(lc, names)
+		item->eref->colnames = lappend(item->eref->colnames,
+									   makeString(pstrdup(lfirst(lc))));
+	in.items = list_make1(item);
+	return make_block(c, &in, NIL, columns, names);
+}
+
 /* ---- levels ---- */
 
 PgtOp *
@@ -396,6 +482,8 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 {
 	PgtOp	   *op;
 
+	if (pgt_query_is_pure(query))
+		return compile_constant(c, query);
 	if (query->setOperations != NULL)
 		return pgt_setop_compile(c, query, castNode(SetOperationStmt,
 												query->setOperations));

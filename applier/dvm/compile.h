@@ -15,7 +15,9 @@
 
 /*
  * A block's expressions speak of its inputs: Var.varno is the number of an
- * input (from 1), Var.varattno a column of that input's outdesc.
+ * input (from 1), Var.varattno a column of that input's outdesc.  Numbers
+ * after the inputs' are those of its items (items.h), and there varattno is a
+ * column of the item.  A block without inputs is a constant.
  */
 typedef struct PgtBlockOp
 {
@@ -23,6 +25,9 @@ typedef struct PgtBlockOp
 	List	   *exprs;			/* of Expr*: the output columns */
 	Node	   *quals;			/* or NULL */
 	bool	   *fenced;			/* per input: a security barrier view */
+	List	   *items;			/* of RangeTblEntry*, their Vars as in exprs */
+	Expr	   *copies;			/* int8: how often to emit each row, none below
+								 * one; NULL: once */
 	/* all columns are plain columns of the one input, nothing is filtered */
 	bool		permutation;
 	int		   *source_cols;	/* if so: input column per output column */

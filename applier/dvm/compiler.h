@@ -23,7 +23,8 @@ typedef struct PgtLevelInputs
 {
 	List	   *ops;			/* of PgtOp* */
 	List	   *fences;			/* of int: security barrier? */
-	int		   *number;			/* range table index -> input number, from 1 */
+	List	   *items;			/* of RangeTblEntry*: the pure ones, see items.h */
+	int		   *number;			/* range table index -> input or item, from 1 */
 	List	   *quals;			/* of Node*, in terms of the inputs */
 } PgtLevelInputs;
 
@@ -46,6 +47,9 @@ extern PgtOp *pgt_compile_block(PgtCompiler *c, PgtLevelInputs *in,
 /* A block of expressions over one operator, whose columns are Vars of 1. */
 extern PgtOp *pgt_compile_project(PgtCompiler *c, PgtOp *input, List *quals,
 								  List *exprs, List *names);
+/* ... that repeats its rows "copies" times, see PgtBlockOp */
+extern PgtOp *pgt_compile_repeat(PgtCompiler *c, PgtOp *input, Expr *copies,
+								 List *exprs, List *names);
 
 /* Output columns of a level: expressions and names. */
 extern void pgt_compile_output(const Query *query, List **exprs, List **names);
@@ -57,6 +61,13 @@ extern PgtOp *pgt_grouping_compile(PgtCompiler *c, const Query *query);
 /* DISTINCT over the level's operator: every output column is a key. */
 extern PgtOp *pgt_grouping_distinct(PgtCompiler *c, const Query *query,
 									PgtOp *input);
+
+/* Keys that are all columns of input, under the operators of the clauses
+ * (SortGroupClause*), and no aggregates: input must be finished. */
+extern PgtReduceOp *pgt_grouping_by_columns(PgtOp *input, int nkeys,
+											List *clauses);
+
+extern Aggref *pgt_grouping_count_star(void);
 
 /* ---- setop.c ---- */
 

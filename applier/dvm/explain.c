@@ -195,6 +195,13 @@ advise_index(PgtExplain *e, const PgtOp *op, int col, int step)
 		"step %d: index that would help", step);
 }
 
+/* Items have columns, too, but no indexes. */
+static bool
+is_input_column(const PgtBlockOp *block, const Var *var)
+{
+	return IsA(var, Var) && var->varno <= list_length(block->op.inputs);
+}
+
 /* A column compared for equality with a column of another input. */
 static void
 advise_join(PgtExplain *e, const PgtBlockOp *block)
@@ -211,7 +218,8 @@ advise_join(PgtExplain *e, const PgtBlockOp *block)
 			continue;
 		left = linitial(op->args);
 		right = lsecond(op->args);
-		if (!IsA(left, Var) || !IsA(right, Var) || left->varno == right->varno ||
+		if (!is_input_column(block, left) || !is_input_column(block, right) ||
+			left->varno == right->varno ||
 			!op_mergejoinable(op->opno, left->vartype))
 			continue;
 		advise_index(e, list_nth(block->op.inputs, left->varno - 1),
@@ -229,7 +237,7 @@ pgt_explain_advise(PgtExplain *e, const PgtOp *op, const PgtOp *input, int col)
 		const PgtBlockOp *block = (const PgtBlockOp *) input;
 		const Var  *var = list_nth(block->exprs, col - 1);
 
-		if (!IsA(var, Var))
+		if (!is_input_column(block, var))
 			return;
 		input = list_nth(input->inputs, var->varno - 1);
 		col = var->varattno;

@@ -118,9 +118,8 @@ simplify_count(Aggref *agg)
 	agg->aggstar = true;
 }
 
-/* An aggregate-free, key-free grouped level still has its one group. */
-static Aggref *
-make_count_star(void)
+Aggref *
+pgt_grouping_count_star(void)
 {
 	Aggref	   *agg = makeNode(Aggref);
 
@@ -153,8 +152,9 @@ take_group_apart(const Query *query)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
 			find_group_parts_walker((Node *) lfirst_node(TargetEntry, lc)->expr, g);
 	find_group_parts_walker(query->havingQual, g);
+	/* a level without keys and aggregates still has its one group */
 	if (g->keys == NIL && g->aggrefs == NIL)
-		g->aggrefs = list_make1(make_count_star());
+		g->aggrefs = list_make1(pgt_grouping_count_star());
 	foreach(lc, g->keys)
 		level_column(g, lfirst(lc));
 	return g;
@@ -365,28 +365,43 @@ pgt_grouping_compile(PgtCompiler *c, const Query *query)
 	return op;
 }
 
+PgtReduceOp *
+pgt_grouping_by_columns(PgtOp *input, int nkeys, List *clauses)
+{
+	PgtReduceOp *reduce = palloc0(sizeof(PgtReduceOp));
+
+	reduce->op.methods = &pgt_reduce_methods;
+	reduce->nkeys = nkeys;
+	reduce->keys = palloc0(sizeof(PgtKeySpec) * (nkeys + 1));
+	for (int i = 0; i < nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(input->outdesc, i);
+		Var		   *column = makeVar(1, i + 1, att->atttypid, att->atttypmod,
+									 att->attcollation, 0);
+
+		make_key_spec(list_nth(clauses, i), (Node *) column, i + 1,
+					  &reduce->keys[i]);
+	}
+	return reduce;
+}
+
 PgtOp *
 pgt_grouping_distinct(PgtCompiler *c, const Query *query, PgtOp *input)
 {
-	PgtReduceOp *reduce = palloc0(sizeof(PgtReduceOp));
-	int			i = 0;
+	PgtReduceOp *reduce;
+	List	   *clauses = NIL;
 	ListCell   *lc;
 
-	reduce->nkeys = input->outdesc->natts;
-	reduce->keys = palloc0(sizeof(PgtKeySpec) * (reduce->nkeys + 1));
 	foreach(lc, query->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-		SortGroupClause *clause;
 
-		if (tle->resjunk)
-			continue;
-		clause = get_sortgroupref_clause(tle->ressortgroupref,
-										 query->distinctClause);
-		make_key_spec(clause, (Node *) tle->expr, i + 1, &reduce->keys[i]);
-		i++;
+		if (!tle->resjunk)
+			clauses = lappend(clauses,
+							  get_sortgroupref_clause(tle->ressortgroupref,
+													  query->distinctClause));
 	}
-	reduce->op.methods = &pgt_reduce_methods;
+	reduce = pgt_grouping_by_columns(input, input->outdesc->natts, clauses);
 	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
 						  CreateTupleDescCopy(input->outdesc), "distinct");
 	return &reduce->op;

@@ -235,6 +235,25 @@ pgt_groups_get(PgtReduction *r, uint64 hash)
 	return group;
 }
 
+/* Only some rows lend their image: count theirs, even if all are alike. */
+static void
+count_lent_image(PgtReduction *r, PgtGroup *group, TupleTableSlot *slot,
+				 int64 weight)
+{
+	int			col = r->op->image_col - 1;
+	MemoryContext old;
+
+	if (slot->tts_isnull[col] || !DatumGetBool(slot->tts_values[col]))
+		return;
+	old = MemoryContextSwitchTo(r->agg.batch);
+	if (group->images == NULL)
+		group->images = pgt_key_images_make();
+	pgt_key_images_add(group->images,
+					   pgt_image_form(pgt_keys_imager(r->op->keyset), r->keys,
+									  r->keynulls), weight);
+	MemoryContextSwitchTo(old);
+}
+
 /* Count the image of the key in r->keys; nothing to do while all are alike. */
 static void
 count_image(PgtReduction *r, PgtGroup *group, int64 weight)
@@ -294,7 +313,9 @@ pgt_group_add_row(PgtReduction *r, PgtGroup *group, TupleTableSlot *slot,
 {
 	PgtReduceOp *op = r->op;
 
-	if (pgt_reduce_has_images(op))
+	if (pgt_reduce_has_images(op) && op->image_col > 0)
+		count_lent_image(r, group, slot, weight);
+	else if (pgt_reduce_has_images(op))
 		count_image(r, group, weight);
 	group->n += weight;
 	for (int i = 0; i < op->naggs; i++)
@@ -362,7 +383,7 @@ pgt_group_settle(PgtReduction *r, PgtGroup *group)
 			n = 0;				/* still there */
 	if (n > 0)
 		show_image(r, group, set->images[0]);
-	if (set->n == 1)
+	if (set->n == 0 || (set->n == 1 && r->op->image_col == 0))
 		group->images = NULL;
 	MemoryContextSwitchTo(old);
 }

@@ -11,6 +11,7 @@
  *                       with columns of the others needs none: its row is
  *                       determined by theirs.
  *   subquery in FROM    its own output key takes the place of an index
+ *   set operation       all output columns, unless it keeps duplicates
  * A UNION ALL has none.  Without a key rows are told apart by their images.
  */
 #include "postgres.h"
@@ -382,8 +383,10 @@ group_key(const Query *query)
 static List *
 level_key(const Query *query)
 {
-	if (query->setOperations != NULL || query->groupingSets != NIL ||
-		query->hasTargetSRFs)
+	if (query->setOperations != NULL)
+		return castNode(SetOperationStmt, query->setOperations)->all ? NIL :
+			all_output(query);
+	if (query->groupingSets != NIL || query->hasTargetSRFs)
 		return NIL;
 	if (query->groupClause != NIL)
 	{

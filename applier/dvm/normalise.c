@@ -53,6 +53,21 @@ inline_cte(RangeTblEntry *rte, List *levels)
 	rte->colcollations = NIL;
 }
 
+/* What an item of FROM takes from those before it (LATERAL). */
+static void
+flatten_item(Query *query, RangeTblEntry *rte)
+{
+	rte->functions = (List *)
+		pgt_flatten_join_aliases(query, (Node *) rte->functions);
+	rte->values_lists = (List *)
+		pgt_flatten_join_aliases(query, (Node *) rte->values_lists);
+	rte->tablefunc = (TableFunc *)
+		pgt_flatten_join_aliases(query, (Node *) rte->tablefunc);
+	if (rte->rtekind == RTE_SUBQUERY && rte->lateral)
+		rte->subquery = (Query *)
+			pgt_flatten_join_aliases(query, (Node *) rte->subquery);
+}
+
 static void
 normalise_level(Query *query, List *outer)
 {
@@ -70,6 +85,8 @@ normalise_level(Query *query, List *outer)
 	}
 	query->cteList = NIL;
 
+	foreach(lc, query->rtable)
+		flatten_item(query, lfirst_node(RangeTblEntry, lc));
 	pgt_flatten_grouping(query);
 	query->targetList = (List *)
 		pgt_flatten_join_aliases(query, (Node *) query->targetList);

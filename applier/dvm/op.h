@@ -156,6 +156,8 @@ typedef struct PgtReduceOp
 	PgtAggSpec *aggs;
 	bool		any_recompute;
 	bool		any_rescan;		/* some aggregate may need the rows of a group again */
+	int			image_col;		/* bool column of the input: only its true rows lend
+								 * their image to the key shown; 0: all rows do */
 	/*
 	 * Both read the NEW state of the input, restricted to the groups in the
 	 * named tuplestore PGT_KEYS_NAME (columns k1..kn, distinct, of the keys'
