@@ -27,6 +27,14 @@ REGRESS = \
 	decoder_setup \
 	decoder_changes \
 	decoder_catalog \
+	decoder_toast \
+	decoder_identity \
+	decoder_partitions \
+	decoder_truncate \
+	decoder_transactions \
+	decoder_types \
+	decoder_ddl \
+	decoder_origin \
 	capture_statement \
 	capture_partitions \
 	capture_inheritance \

@@ -3,7 +3,7 @@
  *
  * Each message is one batch (wire.h): one source, one top-level transaction.
  * A transaction's batches come at its commit, in the order of its changes per
- * relation; nothing marks where it begins and ends but the xid.  Rolled back
+ * source; nothing marks where it begins and ends but the xid.  Rolled back
  * savepoints do not come, prepared transactions come with COMMIT PREPARED.
  *
  * A change is written once for each source it belongs to (wanted.h); the first
@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "decoder/batch.h"
 #include "decoder/compat.h"
 #include "decoder/options.h"
 #include "decoder/wanted.h"
@@ -36,19 +37,13 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 
-/* A batch is written out when it has grown to this many bytes ... */
-#define BATCH_TARGET	(32 * 1024)
-/* ... and all are when this many are open, to bound memory. */
-#define MAX_OPEN		64
-
 typedef struct State
 {
 	MemoryContext context;		/* lives as long as the decoding context */
 	MemoryContext change_context;	/* reset after each change */
 	PgtDecoderOptions *options;
 	PgtWanted  *wanted;
-	List	   *open;			/* of PgtTarget*, batches begun */
-	FullTransactionId xid;		/* of the transaction at hand */
+	PgtBatches *batches;
 } State;
 
 /* ---- begin and end of the decoding context ---- */
@@ -61,7 +56,7 @@ decoder_startup(LogicalDecodingContext *ctx, OutputPluginOptions *opt,
 	State	   *state;
 
 	opt->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
-	opt->receive_rewrites = false;
+	opt->receive_rewrites = true;
 
 	/* a slot is being created: nobody has given options yet */
 	if (is_init)
@@ -75,6 +70,7 @@ decoder_startup(LogicalDecodingContext *ctx, OutputPluginOptions *opt,
 	old = MemoryContextSwitchTo(state->context);
 	state->options = pgt_options_parse(ctx->output_plugin_options);
 	state->wanted = pgt_wanted_create(state->context, state->options);
+	state->batches = pgt_batch_create(ctx, state->context);
 	MemoryContextSwitchTo(old);
 	ctx->output_plugin_private = state;
 }
@@ -89,155 +85,46 @@ decoder_shutdown(LogicalDecodingContext *ctx)
 	ctx->output_plugin_private = NULL;
 }
 
-/* ---- batches out ---- */
+/* ---- changes in ---- */
 
-static void
-write_batch(LogicalDecodingContext *ctx, State *state, PgtTarget *target)
-{
-	pgt_wire_write_end(&target->writer, state->xid);
-	OutputPluginPrepareWrite(ctx, true);
-	appendBinaryStringInfo(ctx->out, target->writer.data, target->writer.len);
-	OutputPluginWrite(ctx, true);
-	target->open = false;
-}
-
-static void
-write_all(LogicalDecodingContext *ctx, State *state)
-{
-	ListCell   *lc;
-
-	foreach(lc, state->open)
-	{
-		PgtTarget  *target = lfirst(lc);
-
-		if (target->open)
-			write_batch(ctx, state, target);
-	}
-	list_free(state->open);
-	state->open = NIL;
-}
-
-static void
-open_batch(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
-		   const PgtWireShape *shape)
-{
-	MemoryContext old;
-
-	if (list_length(state->open) >= MAX_OPEN)
-		write_all(ctx, state);
-	pgt_wire_write_begin(&target->writer, shape);
-	old = MemoryContextSwitchTo(state->context);
-	state->open = list_append_unique_ptr(state->open, target);
-	MemoryContextSwitchTo(old);
-	target->open = true;
-}
-
-/* A batch with a LOST or a TRUNCATE alone, which carries no columns. */
-static void
-write_mark(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
-		   PgtWireOp op, const char *reason)
-{
-	PgtWireShape shape = {.source = target->shape->source};
-
-	if (target->open)
-		write_batch(ctx, state, target);
-	open_batch(ctx, state, target, &shape);
-	if (op == PGT_WIRE_TRUNCATE)
-		pgt_wire_write_truncate(&target->writer);
-	else
-		pgt_wire_write_lost(&target->writer, reason);
-	write_batch(ctx, state, target);
-}
-
-/* One LOST per transaction: after it nothing else of it is of use. */
-static void
-write_lost(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
-		   const char *reason)
-{
-	write_mark(ctx, state, target, PGT_WIRE_LOST, reason);
-	target->lost_in = state->xid;
-}
-
-static void
-write_change(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
-			 PgtWireTuple *old_tuple, PgtWireTuple *new_tuple)
-{
-	const PgtWireShape *shape = target->shape;
-	Size		room = PGT_WIRE_MAX_BATCH - pgt_wire_header_size(shape);
-	Size		size = pgt_wire_change_size(shape, old_tuple, new_tuple);
-
-	if (size > room)
-	{
-		if (old_tuple != NULL && new_tuple != NULL)
-		{
-			write_change(ctx, state, target, old_tuple, NULL);
-			write_change(ctx, state, target, NULL, new_tuple);
-		}
-		else
-			write_lost(ctx, state, target, "a row is too large to be recorded");
-		return;
-	}
-	if (target->open && target->writer.len + size > BATCH_TARGET)
-		write_batch(ctx, state, target);
-	if (!target->open)
-		open_batch(ctx, state, target, shape);
-	if (old_tuple == NULL)
-		pgt_wire_write_insert(&target->writer, new_tuple);
-	else if (new_tuple == NULL)
-		pgt_wire_write_delete(&target->writer, old_tuple);
-	else
-		pgt_wire_write_update(&target->writer, old_tuple, new_tuple);
-}
-
-/* Open batches point into entries, so all go out before one is built anew. */
+/* Open batches use the shapes of entries: they go out before one is freed. */
 static PgtWantedEntry *
-get_entry(LogicalDecodingContext *ctx, State *state, Relation rel)
+get_entry(State *state, Relation rel)
 {
 	PgtWantedEntry *entry = pgt_wanted_entry(state->wanted, RelationGetRelid(rel));
 
 	if (!entry->valid)
 	{
-		write_all(ctx, state);
+		if (entry->ntargets > 0)
+			pgt_batch_flush(state->batches);
 		pgt_wanted_build(state->wanted, entry, rel);
 	}
 	return entry;
 }
 
-/* ---- changes in ---- */
-
-typedef struct Row
+static PgtBatch *
+batch_of(State *state, PgtTarget *target)
 {
-	Datum	   *values;
-	bool	   *nulls;
-} Row;
+	if (target->batch == NULL)
+		target->batch = pgt_batch_of(state->batches, target->shape->source);
+	return target->batch;
+}
 
-static Row *
-deform(Relation rel, HeapTuple tuple)
+static bool
+deform(Relation rel, HeapTuple tuple, const PgtRowRoom *room)
 {
-	int			natts = RelationGetDescr(rel)->natts;
-	Row		   *row;
-
 	if (tuple == NULL)
-		return NULL;
-	row = palloc(sizeof(Row));
-	row->values = palloc(sizeof(Datum) * natts);
-	row->nulls = palloc(sizeof(bool) * natts);
-	heap_deform_tuple(tuple, RelationGetDescr(rel), row->values, row->nulls);
-	return row;
+		return false;
+	heap_deform_tuple(tuple, RelationGetDescr(rel), room->values, room->nulls);
+	return true;
 }
 
 static PgtWireTuple *
-gather(const PgtTarget *target, const Row *row)
+gather(const PgtTarget *target, const PgtRowRoom *row, PgtWireTuple *tuple)
 {
-	int			n = target->shape->ncolumns;
-	PgtWireTuple *tuple;
-
 	if (row == NULL)
 		return NULL;
-	tuple = palloc0(sizeof(PgtWireTuple));
-	tuple->values = palloc(sizeof(Datum) * (n + 1));
-	tuple->nulls = palloc(sizeof(bool) * (n + 1));
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < target->shape->ncolumns; i++)
 	{
 		tuple->values[i] = row->values[target->attnums[i] - 1];
 		tuple->nulls[i] = row->nulls[target->attnums[i] - 1];
@@ -290,45 +177,65 @@ prepare(const PgtTarget *target, PgtWireTuple *tuple)
 	pgt_wire_measure(target->shape, tuple);
 }
 
-/* Either row may be NULL: INSERT, DELETE; an UPDATE has no old row when its
- * identity did not change. */
-static void
-decode_for_target(LogicalDecodingContext *ctx, State *state, PgtTarget *target,
-				  bool is_insert, const Row *old_row, const Row *new_row)
+/*
+ * What the change means to one source.  Either row may be NULL: INSERT,
+ * DELETE; an UPDATE has no old row when its identity did not change.  Returns
+ * why it cannot be told, or NULL.
+ */
+static const char *
+decode_for_target(State *state, PgtTarget *target, bool is_insert,
+				  const PgtRowRoom *old_row, const PgtRowRoom *new_row)
 {
-	PgtWireTuple *old_tuple = gather(target, old_row);
-	PgtWireTuple *new_tuple = gather(target, new_row);
+	PgtWireTuple *old_tuple = gather(target, old_row, &target->old_tuple);
+	PgtWireTuple *new_tuple = gather(target, new_row, &target->new_tuple);
 
 	if (!is_insert && !target->old_is_whole)
-	{
-		write_lost(ctx, state, target,
-				   "old rows are not in the WAL: the source needs REPLICA IDENTITY FULL");
-		return;
-	}
+		return "old rows are not in the WAL: the source needs REPLICA IDENTITY FULL";
 	if (!is_insert && old_tuple == NULL)
 	{
 		/* the identity holds all that is carried, and it is the same */
 		if (new_tuple != NULL)
-			return;
+			return NULL;
 		if (target->shape->ncolumns > 0)
-		{
-			write_lost(ctx, state, target, "a deleted row is not in the WAL");
-			return;
-		}
-		old_tuple = palloc0(sizeof(PgtWireTuple));
+			return "a deleted row is not in the WAL";
+		old_tuple = &target->old_tuple;
 	}
 	if (new_tuple != NULL && !restore_unchanged(target, new_tuple, old_tuple))
-	{
-		write_lost(ctx, state, target,
-				   "a value stored out of line is not in the WAL");
-		return;
-	}
+		return "a value stored out of line is not in the WAL";
 	if (old_tuple != NULL && new_tuple != NULL &&
 		same_image(target, old_tuple, new_tuple))
-		return;
+		return NULL;
 	prepare(target, old_tuple);
 	prepare(target, new_tuple);
-	write_change(ctx, state, target, old_tuple, new_tuple);
+	pgt_batch_change(state->batches, batch_of(state, target), target->shape,
+					 old_tuple, new_tuple);
+	return NULL;
+}
+
+static void
+decode_change(State *state, PgtWantedEntry *entry, Relation rel,
+			  ReorderBufferChange *change)
+{
+	bool		is_insert = change->action == REORDER_BUFFER_CHANGE_INSERT;
+	bool		has_old,
+				has_new;
+
+	has_old = deform(rel, pgt_decoded_tuple(change->data.tp.oldtuple), &entry->old_row);
+	has_new = deform(rel, pgt_decoded_tuple(change->data.tp.newtuple), &entry->new_row);
+	for (int i = 0; i < entry->ntargets; i++)
+	{
+		PgtTarget  *target = &entry->targets[i];
+		const char *lost = target->mismatch;
+
+		if (pgt_batch_is_lost(state->batches, batch_of(state, target)))
+			continue;
+		if (lost == NULL)
+			lost = decode_for_target(state, target, is_insert,
+									 has_old ? &entry->old_row : NULL,
+									 has_new ? &entry->new_row : NULL);
+		if (lost != NULL)
+			pgt_batch_lost(state->batches, batch_of(state, target), lost);
+	}
 }
 
 static void
@@ -336,47 +243,44 @@ decoder_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			   Relation relation, ReorderBufferChange *change)
 {
 	State	   *state = ctx->output_plugin_private;
-	PgtWantedEntry *entry = get_entry(ctx, state, relation);
+	PgtWantedEntry *entry = get_entry(state, relation);
 	MemoryContext old;
-	Row		   *old_row,
-			   *new_row;
 
 	if (entry->ntargets == 0)
 		return;
+	Assert(entry->natts == RelationGetDescr(relation)->natts);
 	old = MemoryContextSwitchTo(state->change_context);
-	old_row = deform(relation, pgt_decoded_tuple(change->data.tp.oldtuple));
-	new_row = deform(relation, pgt_decoded_tuple(change->data.tp.newtuple));
-	for (int i = 0; i < entry->ntargets; i++)
-	{
-		PgtTarget  *target = &entry->targets[i];
-
-		if (FullTransactionIdEquals(target->lost_in, state->xid))
-			continue;
-		if (target->mismatch)
-			write_lost(ctx, state, target, target->mismatch);
-		else
-			decode_for_target(ctx, state, target,
-							  change->action == REORDER_BUFFER_CHANGE_INSERT,
-							  old_row, new_row);
-	}
+	decode_change(state, entry, relation, change);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->change_context);
 }
 
+/* The WAL names a partitioned table and each partition: one mark is enough. */
 static void
 decoder_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 				 int nrelations, Relation relations[],
 				 ReorderBufferChange *change)
 {
 	State	   *state = ctx->output_plugin_private;
+	MemoryContext old = MemoryContextSwitchTo(state->change_context);
+	List	   *done = NIL;
 
 	for (int i = 0; i < nrelations; i++)
 	{
-		PgtWantedEntry *entry = get_entry(ctx, state, relations[i]);
+		PgtWantedEntry *entry = get_entry(state, relations[i]);
 
 		for (int j = 0; j < entry->ntargets; j++)
-			write_mark(ctx, state, &entry->targets[j], PGT_WIRE_TRUNCATE, NULL);
+		{
+			PgtBatch   *batch = batch_of(state, &entry->targets[j]);
+
+			if (list_member_ptr(done, batch))
+				continue;
+			pgt_batch_truncate(state->batches, batch);
+			done = lappend(done, batch);
+		}
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->change_context);
 }
 
 /* Asked for every record, before it is queued. */
@@ -406,15 +310,18 @@ decoder_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	State	   *state = ctx->output_plugin_private;
 
-	Assert(state->open == NIL);
-	state->xid = full_xid(txn->xid);
+	pgt_batch_begin(state->batches, full_xid(txn->xid));
 }
 
 static void
 decoder_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			   XLogRecPtr commit_lsn)
 {
-	write_all(ctx, ctx->output_plugin_private);
+	State	   *state = ctx->output_plugin_private;
+
+	pgt_batch_flush(state->batches);
+	pgt_wanted_trim(state->wanted);
+	OutputPluginUpdateProgress(ctx, !state->batches->sent);
 }
 
 void

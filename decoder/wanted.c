@@ -44,6 +44,9 @@
 #include "decoder/compat.h"
 #include "decoder/wanted.h"
 
+/* Relations remembered before those that are gone are looked for. */
+#define FIRST_TRIM		1024
+
 /* What is wanted of a source. */
 typedef struct Source
 {
@@ -110,7 +113,10 @@ pgt_wanted_create(MemoryContext context, const PgtDecoderOptions *options)
 		MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
 
 	wanted->context = context;
+	wanted->scratch = AllocSetContextCreate(context, "pg_trickle decoder scratch",
+											ALLOCSET_SMALL_SIZES);
 	wanted->options = options;
+	wanted->trim_at = FIRST_TRIM;
 	wanted->entries = hash_create("pg_trickle decoder relations", 64, &ctl,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	callback->func = forget_live;
@@ -476,6 +482,21 @@ identity_has_columns(Relation rel, const PgtTarget *target)
 
 /* ---- entries ---- */
 
+/* The relation whose rows these are: ALTER TABLE writes them to a new heap. */
+static Oid
+owner_of_rows(Relation rel)
+{
+	return OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite :
+		RelationGetRelid(rel);
+}
+
+static void
+make_room(int natts, Datum **values, bool **nulls)
+{
+	*values = palloc(sizeof(Datum) * (natts + 1));
+	*nulls = palloc(sizeof(bool) * (natts + 1));
+}
+
 static void
 init_target(PgtWanted *wanted, PgtTarget *target, const Source *source,
 			Relation rel)
@@ -487,9 +508,14 @@ init_target(PgtWanted *wanted, PgtTarget *target, const Source *source,
 		elog(ERROR, "could not open relation with OID %u", source->relid);
 	choose_columns(wanted, source, RelationGetDescr(root), target);
 	map_columns(target, RelationGetDescr(root), RelationGetDescr(rel));
+	if (OidIsValid(rel->rd_rel->relrewrite))
+		target->mismatch = "the rows were written anew by ALTER TABLE";
 	if (target->mismatch == NULL)
 		target->old_is_whole = identity_has_columns(rel, target);
-	pgt_wire_write_init(&target->writer, CurrentMemoryContext);
+	make_room(target->shape->ncolumns, &target->old_tuple.values,
+			  &target->old_tuple.nulls);
+	make_room(target->shape->ncolumns, &target->new_tuple.values,
+			  &target->new_tuple.nulls);
 	if (root != rel)
 		RelationClose(root);
 }
@@ -505,8 +531,29 @@ pgt_wanted_entry(PgtWanted *wanted, Oid relid)
 	{
 		entry->valid = false;
 		entry->context = NULL;
+		entry->ntargets = 0;
 	}
 	return entry;
+}
+
+static void
+init_targets(PgtWanted *wanted, PgtWantedEntry *entry, const List *sources,
+			 Relation rel)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (entry->context == NULL)
+		entry->context = AllocSetContextCreate(wanted->context,
+											   "pg_trickle decoder relation",
+											   ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(entry->context);
+	make_room(entry->natts, &entry->old_row.values, &entry->old_row.nulls);
+	make_room(entry->natts, &entry->new_row.values, &entry->new_row.nulls);
+	entry->targets = palloc0(sizeof(PgtTarget) * list_length(sources));
+	foreach(lc, sources)
+		init_target(wanted, &entry->targets[entry->ntargets++], lfirst(lc), rel);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -516,21 +563,38 @@ pgt_wanted_entry(PgtWanted *wanted, Oid relid)
 void
 pgt_wanted_build(PgtWanted *wanted, PgtWantedEntry *entry, Relation rel)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(wanted->scratch);
 	List	   *sources;
-	ListCell   *lc;
 
-	if (entry->context == NULL)
-		entry->context = AllocSetContextCreate(wanted->context,
-											   "pg_trickle decoder relation",
-											   ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(entry->context);
-	old = MemoryContextSwitchTo(entry->context);
+	if (entry->context != NULL)
+		MemoryContextReset(entry->context);
 	entry->valid = true;
+	entry->natts = RelationGetDescr(rel)->natts;
 	entry->ntargets = 0;
-	sources = sources_of(wanted, RelationGetRelid(rel));
-	entry->targets = palloc0(sizeof(PgtTarget) * (list_length(sources) + 1));
-	foreach(lc, sources)
-		init_target(wanted, &entry->targets[entry->ntargets++], lfirst(lc), rel);
+	entry->targets = NULL;
+	sources = sources_of(wanted, owner_of_rows(rel));
+	if (sources != NIL)
+		init_targets(wanted, entry, sources, rel);
 	MemoryContextSwitchTo(old);
+	MemoryContextReset(wanted->scratch);
+}
+
+void
+pgt_wanted_trim(PgtWanted *wanted)
+{
+	HASH_SEQ_STATUS status;
+	PgtWantedEntry *entry;
+
+	if (hash_get_num_entries(wanted->entries) < wanted->trim_at)
+		return;
+	hash_seq_init(&status, wanted->entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->valid)
+			continue;
+		if (entry->context != NULL)
+			MemoryContextDelete(entry->context);
+		hash_search(wanted->entries, &entry->relid, HASH_REMOVE, NULL);
+	}
+	wanted->trim_at = Max(FIRST_TRIM, 2 * hash_get_num_entries(wanted->entries));
 }

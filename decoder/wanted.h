@@ -26,25 +26,37 @@ typedef struct PgtTarget
 	bool		old_is_whole;	/* old rows have all columns carried */
 
 	/* the decoder's */
-	bool		open;			/* its batch is begun */
-	FullTransactionId lost_in;	/* transaction that LOST was written in */
-	PgtWireWriter writer;
+	struct PgtBatch *batch;		/* NULL before it is looked up */
+	PgtWireTuple old_tuple;		/* with room for values */
+	PgtWireTuple new_tuple;
 } PgtTarget;
+
+/* Room for a row of the relation. */
+typedef struct PgtRowRoom
+{
+	Datum	   *values;
+	bool	   *nulls;
+} PgtRowRoom;
 
 typedef struct PgtWantedEntry
 {
 	Oid			relid;			/* hash key */
 	bool		valid;
-	MemoryContext context;		/* owns targets; NULL before the first build */
+	MemoryContext context;		/* owns targets; NULL where there never were any */
+	int			natts;			/* of the relation */
 	int			ntargets;
 	PgtTarget  *targets;
+	PgtRowRoom	old_row;		/* only where there are targets */
+	PgtRowRoom	new_row;
 } PgtWantedEntry;
 
 typedef struct PgtWanted
 {
 	MemoryContext context;
+	MemoryContext scratch;		/* empty between calls */
 	const PgtDecoderOptions *options;
 	HTAB	   *entries;
+	long		trim_at;		/* entries */
 	bool		catalog_known;
 	Oid			catalog;		/* pgtrickle.pgt_sources, or InvalidOid */
 } PgtWanted;
@@ -54,9 +66,13 @@ extern PgtWanted *pgt_wanted_create(MemoryContext context,
 									const PgtDecoderOptions *options);
 
 /* The relation's entry; build it anew when it is not valid.  Building frees
- * the targets it had. */
+ * the targets it had.  The new heap of a rewrite has the sources of the table
+ * that it is made for, with a mismatch. */
 extern PgtWantedEntry *pgt_wanted_entry(PgtWanted *wanted, Oid relid);
 extern void pgt_wanted_build(PgtWanted *wanted, PgtWantedEntry *entry,
 							 Relation rel);
+
+/* Between transactions: forget relations that are gone, once they are many. */
+extern void pgt_wanted_trim(PgtWanted *wanted);
 
 #endif							/* PGT_DECODER_WANTED_H */

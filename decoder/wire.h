@@ -109,9 +109,11 @@ extern Size pgt_wire_change_size(const PgtWireShape *shape,
 extern Size pgt_wire_header_size(const PgtWireShape *shape);
 
 /* A writer is initialised once and used for batch after batch: begin, changes,
- * end; then data and len hold the batch until the next begin.  The caller
+ * end; then data and len hold the batch until the next begin, or until free
+ * gives the memory back, which init'ed writers may do at any time.  The caller
  * keeps len + the change's size at or below PGT_WIRE_MAX_BATCH. */
 extern void pgt_wire_write_init(PgtWireWriter *w, MemoryContext context);
+extern void pgt_wire_write_free(PgtWireWriter *w);
 extern void pgt_wire_write_begin(PgtWireWriter *w, const PgtWireShape *shape);
 extern void pgt_wire_write_insert(PgtWireWriter *w, const PgtWireTuple *tuple);
 extern void pgt_wire_write_delete(PgtWireWriter *w, const PgtWireTuple *tuple);

@@ -215,6 +215,15 @@ pgt_wire_write_init(PgtWireWriter *w, MemoryContext context)
 	w->context = context;
 }
 
+void
+pgt_wire_write_free(PgtWireWriter *w)
+{
+	if (w->data != NULL)
+		pfree(w->data);
+	w->data = NULL;
+	w->capacity = 0;
+}
+
 /* Make room for n more bytes and return where they go. */
 static char *
 reserve(PgtWireWriter *w, Size n)
@@ -245,11 +254,7 @@ pgt_wire_write_begin(PgtWireWriter *w, const PgtWireShape *shape)
 
 	/* one huge value must not stay allocated for ever */
 	if (w->capacity > 16 * INITIAL_CAPACITY)
-	{
-		pfree(w->data);
-		w->data = NULL;
-		w->capacity = 0;
-	}
+		pgt_wire_write_free(w);
 	w->shape = shape;
 	w->len = 0;
 	w->nchanges = 0;

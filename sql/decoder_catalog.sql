@@ -23,7 +23,7 @@ CREATE FUNCTION cat.capture_by(source regclass, mode text) RETURNS void LANGUAGE
 BEGIN
     UPDATE pgtrickle.pgt_sources SET cdc_mode = mode WHERE source_relid = source;
     EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = %s)', source, mode = 'WAL');
-EXCEPTION WHEN invalid_parameter_value THEN       -- a partitioned table has no such setting
+EXCEPTION WHEN invalid_parameter_value OR wrong_object_type THEN       -- a partitioned table has no such setting
     UPDATE pgtrickle.pgt_sources SET cdc_mode = mode WHERE source_relid = source;
     EXECUTE format('ALTER TABLE %s ALTER id SET STATISTICS %s', source, length(mode));
 END $$;

@@ -103,12 +103,16 @@ change_line(const PgtWireShape *shape, const PgtWireChange *change)
 static PgtWireShape *
 batch_shape(const PgtWireReader *batch)
 {
-	Relation	source = table_open(batch->header.source, AccessShareLock);
-	PgtWireShape *shape = pgt_wire_shape(batch->header.source,
-										 RelationGetDescr(source),
-										 batch->attnums,
-										 batch->header.ncolumns);
+	Relation	source = try_table_open(batch->header.source, AccessShareLock);
+	PgtWireShape *shape;
 
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the change batch's source, relation with OID %u, does not exist",
+						batch->header.source)));
+	shape = pgt_wire_shape(batch->header.source, RelationGetDescr(source),
+						   batch->attnums, batch->header.ncolumns);
 	table_close(source, AccessShareLock);
 	if (batch->header.ncolumns > 0 &&
 		(shape == NULL || shape->signature != batch->header.signature))
