@@ -156,6 +156,42 @@ bench_noop() {
 	drop_base
 }
 
+# AUTO's choice against FULL after the same change, on two stream tables each.
+bench_auto() {
+	local base=${bases##* } share q round n label_auto label_full
+	printf '\n== what AUTO chose against FULL, base %s: ms AUTO / ms FULL = ratio (actions of AUTO) ==\n' "$base"
+	make_base "$base"
+	for q in $queries; do create_st "st_full_$q" "$(query_of "$q")" 1d; done
+	printf '%-10s' changed
+	for q in $queries; do printf ' %-36s' "$q"; done
+	echo
+	for share in 1 10 50 100; do
+		n=$((base / 100 * share))
+		for round in $(seq 0 "$((rounds + 2))"); do
+			delta_sql "$base" "$n" "$((share * 100 + round))"
+			for q in $queries; do
+				# the first rounds are for learning what either costs; the two
+				# take turns in going first
+				label_auto=learn label_full=learn
+				[ "$round" -le 2 ] || { label_auto=auto.$q label_full=full.$q; }
+				[ $((round % 2)) = 0 ] || refresh_sql "full_$q" FULL "$label_full"
+				printf '%s\n' "\\echo @$label_auto" '\timing on' \
+					"SELECT 'action $q ' || action FROM pgtrickle.refresh_stream_table('public.st_$q');" '\timing off'
+				[ $((round % 2)) = 1 ] || refresh_sql "full_$q" FULL "$label_full"
+			done
+			printf '%s\n' 'VACUUM fact;'
+		done | sql -f - >auto.log
+		awk '/^@/ { label = substr($0, 2) } /^Time: / { print label, $2 }' auto.log >auto
+		printf '%-10s' "$share %"
+		for q in $queries; do
+			printf ' %-36s' "$(ms "$(median_of "auto.$q" auto)") / $(ms "$(median_of "full.$q" auto)") = $(ratio "$(median_of "auto.$q" auto)" "$(median_of "full.$q" auto)") ($(sed -n "s/^action $q //p" auto.log | tail -n "$rounds" | sort | uniq -c | awk '{ printf "%s%s %s", s, $1, $2; s = ", " }'))"
+		done
+		echo
+	done
+	for q in $queries; do sql -o /dev/null -c "SELECT pgtrickle.drop_stream_table('public.st_full_$q')"; done
+	drop_base
+}
+
 # A backlog of a million changes into 1000 groups: changes per second.
 bench_burst() {
 	local round n=1000000 took

@@ -8,7 +8,7 @@
 # figures are medians over rounds, as a client sees them.
 #
 #   BENCH_SCALE   short (two or three minutes) or full              (short)
-#   BENCH_PARTS   which parts, of: write refresh noop burst freshness  (all)
+#   BENCH_PARTS   which parts, of: write refresh auto noop burst freshness  (all)
 #   BENCH_BASES   base sizes of the refresh part   (short: 100000; full: 10000 100000 1000000)
 #   BENCH_DELTAS  delta sizes                      (1 10 100 1000 10000 100000)
 #   BENCH_ROUNDS  rounds of each measurement       (short: 3; full: 5)
@@ -32,7 +32,7 @@ case $scale in
 esac
 rounds=${BENCH_ROUNDS:-$rounds} bases=${BENCH_BASES:-$bases}
 deltas=${BENCH_DELTAS:-1 10 100 1000 10000 100000}
-parts=${BENCH_PARTS:-write refresh noop burst freshness}
+parts=${BENCH_PARTS:-write refresh auto noop burst freshness}
 
 finish() {
 	local rc=$?
@@ -56,7 +56,7 @@ say "$PGT_VERSION, pg_trickle $(sql -c 'SELECT pgtrickle.version()'), $(date -u 
 say "$(nproc) cores: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); synchronous_commit = $(sql -c 'SHOW synchronous_commit'), jit off"
 for part in $parts; do
 	case $part in
-		write | refresh | noop | burst | freshness) "bench_$part" ;;
+		write | refresh | auto | noop | burst | freshness) "bench_$part" ;;
 		*) die "no such part: $part" ;;
 	esac
 done

@@ -40,6 +40,7 @@ extern void pgt_capture_repair_all(void);
 typedef struct PgtBufferRead
 {
 	int64		changes;		/* tuples put into the tuplestore */
+	int64		recorded;		/* changes in the batches: an update is one */
 	int64		bytes;			/* of buffer data read */
 	bool		truncated;		/* a TRUNCATE was among them */
 	bool		lost;			/* capture could not record something */
@@ -59,6 +60,12 @@ extern void pgt_buffer_read(Oid relid, const PgtFrontier *from,
 							const AttrNumber *columns, int ncolumns,
 							TupleDesc desc, Tuplestorestate *into,
 							PgtBufferRead *result);
+
+/* Changes (an update is one) that "to" absorbs and "from" does not, from the
+ * batches' headers alone; 0 when the buffer holds too little for that to be
+ * worth a look. */
+extern int64 pgt_buffer_count_many(Oid relid, const PgtFrontier *from,
+								   const PgtFrontier *to);
 
 /* Is there any batch "from" does not absorb?  Stops at the first. */
 extern bool pgt_buffer_has_pending(Oid relid, const PgtFrontier *from);

@@ -51,6 +51,7 @@ typedef struct Refresh
 	PgtSourceDelta *deltas;
 	int			ndeltas;
 	int64		changes;
+	int64		recorded;		/* changes as recorded: an update is one */
 	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
 	instr_time	start;
@@ -217,6 +218,7 @@ read_deltas(Refresh *r)
 						d->columns, d->ncolumns, d->desc, d->delta, &read);
 		d->changes = read.changes;
 		r->changes += read.changes;
+		r->recorded += read.recorded;
 		if (read.lost)
 			reason = read.lost_reason ? read.lost_reason : "changes of a source could not be captured";
 		else if (read.truncated && reason == NULL)
@@ -231,13 +233,43 @@ read_deltas(Refresh *r)
 }
 
 static bool
-auto_prefers_full(Refresh *r)
+is_auto(const Refresh *r)
 {
-	if (r->mode != PGT_REFRESH_DEFAULT || strcmp(r->st->refresh_mode, "AUTO") != 0)
-		return false;
-	return pgt_cost_prefers_full(r->progress, r->changes,
-								 r->changes < 1000 ? 0 : estimate_source_rows(r->dependencies),
+	return r->mode == PGT_REFRESH_DEFAULT &&
+		strcmp(r->st->refresh_mode, "AUTO") == 0;
+}
+
+static bool
+prefers_full(Refresh *r, int64 recorded)
+{
+	return pgt_cost_prefers_full(r->progress, recorded,
+								 recorded < 1000 ? 0 : estimate_source_rows(r->dependencies),
 								 &r->full_reason);
+}
+
+/* So much has changed that the delta need not even be read?  A TRUNCATE, or
+ * something lost, among it leads to FULL as well. */
+static bool
+too_much_to_read(Refresh *r)
+{
+	int64		recorded = 0;
+	ListCell   *lc;
+
+	if (!is_auto(r))
+		return false;
+	foreach(lc, r->dependencies)
+	{
+		const PgtDependency *d = lfirst(lc);
+
+		if (is_captured(d))
+			recorded += pgt_buffer_count_many(d->source_relid,
+											  r->progress->frontier,
+											  r->frontier);
+	}
+	if (!prefers_full(r, recorded))
+		return false;
+	r->changes = r->recorded = recorded;
+	return true;
 }
 
 /* What shall this refresh do? */
@@ -266,6 +298,8 @@ choose_action(Refresh *r)
 			return "NO_DATA";
 		return "FULL";
 	}
+	if (too_much_to_read(r))
+		return "FULL";
 	r->full_reason = read_deltas(r);
 	if (r->full_reason == NULL && r->changes == 0)
 		return "NO_DATA";
@@ -274,7 +308,7 @@ choose_action(Refresh *r)
 								  r->progress->state_error);
 	if (r->full_reason != NULL)
 		return "FULL";
-	return auto_prefers_full(r) ? "FULL" : "DIFFERENTIAL";
+	return is_auto(r) && prefers_full(r, r->recorded) ? "FULL" : "DIFFERENTIAL";
 }
 
 static void
@@ -335,7 +369,7 @@ store_progress(Refresh *r, const char *action, PgtRefreshResult *result)
 	PgtProgress *p = r->progress;
 
 	result->duration_ms = elapsed_ms(r->start);
-	pgt_cost_learn(p, strcmp(action, "DIFFERENTIAL") != 0, r->changes,
+	pgt_cost_learn(p, strcmp(action, "DIFFERENTIAL") != 0, r->recorded,
 				   result->duration_ms);
 	count_refresh(p, action, result);
 	p->is_populated = true;
