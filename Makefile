@@ -56,6 +56,8 @@ REGRESS = \
 	dvm_union_all \
 	dvm_setops \
 	dvm_srf \
+	dvm_grouping_sets \
+	dvm_cte \
 	dvm_laws \
 	dvm_subqueries \
 	dvm_views \

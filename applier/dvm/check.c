@@ -26,6 +26,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_agg.h"
 #include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
@@ -37,6 +38,7 @@
 #include "applier/dvm/dvm.h"
 #include "applier/dvm/functions.h"
 #include "applier/dvm/items.h"
+#include "applier/settings.h"
 #include "decoder/compat.h"
 
 /* Aggregates of one level whose state surely fits a row: some 34 bytes each
@@ -356,9 +358,6 @@ check_kind(Check *c, Node *node)
 		case T_WindowFunc:
 			no_delta(c, "a window function", NULL, exprLocation(node));
 			break;
-		case T_GroupingFunc:
-			no_delta(c, "GROUPING()", NULL, exprLocation(node));
-			break;
 		case T_SQLValueFunction:
 			full_only(c, value_function_name(((SQLValueFunction *) node)->op),
 					  "Its result depends on time, user or transaction: rows would age without a change of their tables.",
@@ -649,11 +648,26 @@ check_clauses(Check *c, const Query *query)
 	if (query->hasDistinctOn)
 		no_delta(c, "DISTINCT ON", NULL,
 				  exprLocation((Node *) query->targetList));
-	if (query->groupingSets != NIL)
-		no_delta(c, "GROUPING SETS, ROLLUP or CUBE", NULL,
-				  exprLocation((Node *) query->groupingSets));
 	if (query->hasRecursive)
 		no_delta(c, "WITH RECURSIVE", NULL, -1);
+}
+
+/* Each grouping set is an aggregation of its own. */
+static void
+check_grouping_sets(Check *c, const Query *query)
+{
+	int			limit = pgt_max_grouping_set_branches;
+	int			n;
+
+	if (query->groupingSets == NIL || c->pure)
+		return;
+	n = list_length(expand_grouping_sets(query->groupingSets,
+										 query->groupDistinct, -1));
+	if (n > limit)
+		full_only(c, psprintf("a SELECT of %d grouping sets", n),
+				  psprintf("The setting pg_trickle.max_grouping_set_branches allows %d.",
+						   limit),
+				  exprLocation((Node *) query->groupingSets));
 }
 
 static void
@@ -707,6 +721,7 @@ check_level(Query *query, Check *c)
 
 	c->levels = lcons(query, list_copy(outer));
 	check_clauses(c, query);
+	check_grouping_sets(c, query);
 	note_views(c, query);
 	check_ctes(c, query);
 	check_group_entries(c, query);

@@ -242,7 +242,7 @@ compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
 	if (rte->rtekind == RTE_RELATION)
 		return compile_scan(c, rte);
 	if (rte->rtekind == RTE_SUBQUERY)
-		return pgt_compile_level(c, rte->subquery);
+		return pgt_compile_shared_level(c, rte->subquery);
 	elog(ERROR, "unexpected range table entry of kind %d", (int) rte->rtekind);
 	return NULL;
 }
@@ -487,13 +487,33 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 	if (query->setOperations != NULL)
 		return pgt_setop_compile(c, query, castNode(SetOperationStmt,
 												query->setOperations));
-	if (query->hasAggs || query->groupClause != NIL || query->havingQual != NULL)
+	if (query->hasAggs || query->groupClause != NIL ||
+		query->groupingSets != NIL || query->havingQual != NULL)
 		op = pgt_grouping_compile(c, query);
 	else
 		op = compile_select(c, query);
 	if (query->distinctClause != NIL)
 		op = pgt_grouping_distinct(c, query, op);
 	return op;
+}
+
+PgtOp *
+pgt_compile_shared_level(PgtCompiler *c, Query *query)
+{
+	PgtLevel   *level;
+	ListCell   *lc;
+
+	foreach(lc, c->levels)
+	{
+		level = lfirst(lc);
+		if (equal(level->query, query))
+			return level->op;
+	}
+	level = palloc0(sizeof(PgtLevel));
+	level->query = query;
+	level->op = pgt_compile_level(c, query);
+	c->levels = lappend(c->levels, level);
+	return level->op;
 }
 
 /* Mark the operators whose state table a join above reads. */
@@ -504,7 +524,7 @@ mark_readable(PgtOp *op, bool joined)
 
 	if (op->methods != NULL)
 	{
-		op->readable = joined;
+		op->readable |= joined;
 		joined = false;
 	}
 	else if (op->kind == PGT_OP_BLOCK && list_length(op->inputs) > 1)

@@ -16,7 +16,15 @@ typedef struct PgtCompiler
 {
 	List	   *sources;		/* of PgtSourceColumns* */
 	List	   *ops;			/* of PgtOp*, post-order */
+	List	   *levels;			/* of PgtLevel*: subqueries already compiled */
 } PgtCompiler;
+
+/* A query that occurs again is the same operator. */
+typedef struct PgtLevel
+{
+	Query	   *query;
+	PgtOp	   *op;
+} PgtLevel;
 
 /* One level's FROM while its block is made. */
 typedef struct PgtLevelInputs
@@ -32,6 +40,10 @@ typedef struct PgtLevelInputs
 
 /* The operator of a query at any level. */
 extern PgtOp *pgt_compile_level(PgtCompiler *c, Query *query);
+
+/* ... of a subquery that refers to nothing outside; the same one again where
+ * the same was compiled before, as for each reference to a CTE. */
+extern PgtOp *pgt_compile_shared_level(PgtCompiler *c, Query *query);
 
 /* Fill in what all operators have, append to the list: inputs come first. */
 extern void pgt_compile_finish_op(PgtCompiler *c, PgtOp *op, PgtOpKind kind,
@@ -74,5 +86,7 @@ extern Aggref *pgt_grouping_count_star(void);
 /* A level that is a set operation. */
 extern PgtOp *pgt_setop_compile(PgtCompiler *c, const Query *query,
 								SetOperationStmt *setop);
+/* Inputs of the same columns, those of desc. */
+extern PgtOp *pgt_setop_union_all(PgtCompiler *c, List *inputs, TupleDesc desc);
 
 #endif							/* PGT_COMPILER_H */

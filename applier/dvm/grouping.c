@@ -5,6 +5,11 @@
  * where the first BLOCK computes keys and aggregate arguments (left out where
  * these are plain columns) and the last one HAVING and the output (left out
  * where that is the REDUCE's row as it is).
+ *
+ * With GROUPING SETS, ROLLUP or CUBE the first BLOCK has one REDUCE for each
+ * grouping set above it, each with a BLOCK of its own in which the keys that
+ * its set leaves out are NULL and GROUPING() is a constant; a UNION_ALL of
+ * these is the level.
  */
 #include "postgres.h"
 
@@ -14,12 +19,12 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_agg.h"
 #include "parser/parse_oper.h"
 #include "utils/fmgroids.h"
 
 #include "applier/dvm/compiler.h"
 #include "decoder/compat.h"
-
 
 /* A grouped level being taken apart. */
 typedef struct GroupLevel
@@ -28,6 +33,9 @@ typedef struct GroupLevel
 	List	   *key_clauses;	/* of SortGroupClause* */
 	List	   *aggrefs;		/* of Aggref*, in the level's terms */
 	List	   *columns;		/* of Node*: of the block below, level's terms */
+	/* while one REDUCE of the level is made */
+	List	   *set;			/* int list: positions, from 1, of its keys */
+	List	   *refs;			/* int list: their tleSortGroupRefs */
 } GroupLevel;
 
 static int
@@ -81,7 +89,8 @@ default_group_clause(Oid type)
 static bool
 find_group_parts_walker(Node *node, GroupLevel *g)
 {
-	if (node == NULL || list_position(g->keys, node) > 0)
+	if (node == NULL || list_position(g->keys, node) > 0 ||
+		IsA(node, GroupingFunc))
 		return false;
 	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0)
 	{
@@ -152,12 +161,35 @@ take_group_apart(const Query *query)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
 			find_group_parts_walker((Node *) lfirst_node(TargetEntry, lc)->expr, g);
 	find_group_parts_walker(query->havingQual, g);
-	/* a level without keys and aggregates still has its one group */
-	if (g->keys == NIL && g->aggrefs == NIL)
+	/* without keys and aggregates there still is the one group */
+	if ((g->keys == NIL || query->groupingSets != NIL) && g->aggrefs == NIL)
 		g->aggrefs = list_make1(pgt_grouping_count_star());
 	foreach(lc, g->keys)
 		level_column(g, lfirst(lc));
 	return g;
+}
+
+/* Place of a key among those of the REDUCE; 0: its set leaves it out. */
+static int
+place_in_set(const GroupLevel *g, int key)
+{
+	int			place = 1;
+	ListCell   *lc;
+
+	foreach(lc, g->set)
+	{
+		if (lfirst_int(lc) == key)
+			return place;
+		place++;
+	}
+	return 0;
+}
+
+static Node *
+null_of(Node *node)
+{
+	return (Node *) makeNullConst(exprType(node), exprTypmod(node),
+								  exprCollation(node));
 }
 
 /* Key expressions in an ordered-set aggregate's direct arguments. */
@@ -169,6 +201,8 @@ to_key_columns_mutator(Node *node, GroupLevel *g)
 	if (node == NULL)
 		return NULL;
 	key = list_position(g->keys, node);
+	if (key > 0 && place_in_set(g, key) == 0)
+		return null_of(node);
 	if (key > 0)
 		return (Node *) column_var(1, level_column(g, node), node);
 	if (IsA(node, Var))
@@ -258,53 +292,62 @@ read_through(PgtReduceOp *reduce, int *source_cols)
 
 /* The block of keys and arguments, or its input where it only picks columns. */
 static PgtOp *
-reduce_input(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g, PgtReduceOp *reduce)
+reduces_input(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g, List *reduces)
 {
-	PgtOp	   *op = pgt_compile_block(c, in, (List *) pgt_compile_to_inputs(in, g->columns), NIL);
+	PgtOp	   *op = pgt_compile_block(c, in,
+									   (List *) pgt_compile_to_inputs(in, g->columns),
+									   NIL);
 	PgtBlockOp *block = (PgtBlockOp *) op;
+	ListCell   *lc;
 
 	if (!block->permutation || block->fenced[0])
 		return op;
-	read_through(reduce, block->source_cols);
+	foreach(lc, reduces)
+		read_through(lfirst(lc), block->source_cols);
 	c->ops = list_delete_last(c->ops);
 	return linitial(op->inputs);
 }
 
-static TupleDesc
-reduce_desc(List *keys, List *aggrefs)
-{
-	return pgt_exprs_desc(list_concat(list_copy(keys), aggrefs), NIL);
-}
-
+/* The REDUCE by the keys of g->set, its input not yet known. */
 static PgtReduceOp *
-compile_reduce(PgtCompiler *c, PgtLevelInputs *in, GroupLevel *g)
+make_reduce(GroupLevel *g)
 {
 	PgtReduceOp *reduce = palloc0(sizeof(PgtReduceOp));
 	int			i = 0;
 	ListCell   *lc;
-	PgtOp	   *input;
 
-	reduce->nkeys = list_length(g->keys);
+	reduce->op.methods = &pgt_reduce_methods;
+	reduce->nkeys = list_length(g->set);
 	reduce->keys = palloc0(sizeof(PgtKeySpec) * (reduce->nkeys + 1));
-	foreach(lc, g->keys)
+	foreach(lc, g->set)
 	{
-		make_key_spec(list_nth(g->key_clauses, i), lfirst(lc),
-					  level_column(g, lfirst(lc)), &reduce->keys[i]);
-		i++;
+		Node	   *key = list_nth(g->keys, lfirst_int(lc) - 1);
+
+		make_key_spec(list_nth(g->key_clauses, lfirst_int(lc) - 1), key,
+					  level_column(g, key), &reduce->keys[i++]);
 	}
 	i = 0;
 	reduce->naggs = list_length(g->aggrefs);
 	reduce->aggs = palloc0(sizeof(PgtAggSpec) * (reduce->naggs + 1));
 	foreach(lc, g->aggrefs)
 		make_agg_spec(g, lfirst_node(Aggref, lc), &reduce->aggs[i++]);
-
-	input = reduce_input(c, in, g, reduce);
-	reduce->op.methods = &pgt_reduce_methods;
-	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
-						  reduce_desc(g->keys, g->aggrefs),
-						  reduce->naggs > 0 ? "aggregate" : "group");
 	return reduce;
 }
+
+static void
+finish_reduce(PgtCompiler *c, GroupLevel *g, PgtReduceOp *reduce, PgtOp *input)
+{
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, g->set)
+		columns = lappend(columns, list_nth(g->keys, lfirst_int(lc) - 1));
+	pgt_compile_finish_op(c, &reduce->op, PGT_OP_REDUCE, list_make1(input),
+						  pgt_exprs_desc(list_concat(columns, g->aggrefs), NIL),
+						  reduce->naggs > 0 ? "aggregate" : "group");
+}
+
+/* ---- above the REDUCE ---- */
 
 Node *
 pgt_replace_case_test(Node *node, Node *operand)
@@ -314,6 +357,19 @@ pgt_replace_case_test(Node *node, Node *operand)
 	if (IsA(node, CaseTestExpr))
 		return copyObject(operand);
 	return expression_tree_mutator(node, pgt_replace_case_test, operand);
+}
+
+/* One bit per argument, set where the grouping set leaves it out. */
+static Node *
+grouping_const(const GroupLevel *g, const GroupingFunc *grouping)
+{
+	int32		bits = 0;
+	ListCell   *lc;
+
+	foreach(lc, grouping->refs)
+		bits = (bits << 1) | (list_member_int(g->refs, lfirst_int(lc)) ? 0 : 1);
+	return (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+							  Int32GetDatum(bits), false, true);
 }
 
 /* Keys and aggregates -> columns of the REDUCE. */
@@ -336,15 +392,70 @@ to_reduce_mutator(Node *node, GroupLevel *g)
 	}
 	number = list_position(g->keys, node);
 	if (number > 0)
-		return (Node *) column_var(1, number, node);
+	{
+		int			place = place_in_set(g, number);
+
+		return place == 0 ? null_of(node) : (Node *) column_var(1, place, node);
+	}
+	if (IsA(node, GroupingFunc))
+		return grouping_const(g, (GroupingFunc *) node);
 	if (IsA(node, Aggref))
 	{
 		number = list_position(g->aggrefs, node);
 		Assert(number > 0);
-		return (Node *) column_var(1, list_length(g->keys) + number, node);
+		return (Node *) column_var(1, list_length(g->set) + number, node);
 	}
 	Assert(!IsA(node, Var));
 	return expression_tree_mutator(node, to_reduce_mutator, g);
+}
+
+/* HAVING and the output over one REDUCE, of g->set. */
+static PgtOp *
+compile_output(PgtCompiler *c, const Query *query, GroupLevel *g,
+			   PgtReduceOp *reduce)
+{
+	List	   *having = make_ands_implicit((Expr *) query->havingQual);
+	List	   *exprs;
+	List	   *names;
+
+	pgt_compile_output(query, &exprs, &names);
+	return pgt_compile_project(c, &reduce->op,
+							   (List *) to_reduce_mutator((Node *) having, g),
+							   (List *) to_reduce_mutator((Node *) exprs, g),
+							   names);
+}
+
+/* ---- grouping sets ---- */
+
+/* Lists of tleSortGroupRefs; without GROUPING SETS one of all. */
+static List *
+grouping_sets(const Query *query)
+{
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	if (query->groupingSets != NIL)
+		return expand_grouping_sets(query->groupingSets, query->groupDistinct, -1);
+	foreach(lc, query->groupClause)
+		all = lappend_int(all, lfirst_node(SortGroupClause, lc)->tleSortGroupRef);
+	return list_make1(all);
+}
+
+/* Keys that depend on the others belong to every set. */
+static void
+choose_set(GroupLevel *g, const Query *query, List *refs)
+{
+	int			ngrouped = list_length(query->groupClause);
+
+	g->refs = refs;
+	g->set = NIL;
+	for (int key = 1; key <= list_length(g->keys); key++)
+	{
+		SortGroupClause *clause = list_nth(g->key_clauses, key - 1);
+
+		if (key > ngrouped || list_member_int(refs, clause->tleSortGroupRef))
+			g->set = lappend_int(g->set, key);
+	}
 }
 
 PgtOp *
@@ -352,18 +463,31 @@ pgt_grouping_compile(PgtCompiler *c, const Query *query)
 {
 	PgtLevelInputs *in = pgt_compile_from(c, query);
 	GroupLevel *g = take_group_apart(query);
-	PgtReduceOp *reduce = compile_reduce(c, in, g);
-	List	   *having = make_ands_implicit((Expr *) query->havingQual);
-	List	   *exprs;
-	List	   *names;
-	PgtOp	   *op;
+	List	   *sets = grouping_sets(query);
+	List	   *reduces = NIL;
+	List	   *outputs = NIL;
+	PgtOp	   *input;
+	ListCell   *set;
+	ListCell   *lc;
 
-	pgt_compile_output(query, &exprs, &names);
-	op = pgt_compile_project(c, &reduce->op,
-					  (List *) to_reduce_mutator((Node *) having, g),
-					  (List *) to_reduce_mutator((Node *) exprs, g), names);
-	return op;
+	foreach(set, sets)
+	{
+		choose_set(g, query, lfirst(set));
+		reduces = lappend(reduces, make_reduce(g));
+	}
+	input = reduces_input(c, in, g, reduces);
+	forboth(set, sets, lc, reduces)
+	{
+		choose_set(g, query, lfirst(set));
+		finish_reduce(c, g, lfirst(lc), input);
+		outputs = lappend(outputs, compile_output(c, query, g, lfirst(lc)));
+	}
+	if (list_length(outputs) == 1)
+		return linitial(outputs);
+	return pgt_setop_union_all(c, outputs, ((PgtOp *) linitial(outputs))->outdesc);
 }
+
+/* ---- DISTINCT ---- */
 
 PgtReduceOp *
 pgt_grouping_by_columns(PgtOp *input, int nkeys, List *clauses)

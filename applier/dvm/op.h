@@ -4,7 +4,8 @@
  *
  * The tree is read-only once compiled; what a run changes lives in PgtRun.
  * Operators are numbered in post-order from 1: that is the order of the steps
- * of a run.  Every operator has an output row (outdesc) and, during a run, a
+ * of a run.  One may be the input of several: a CTE referenced twice has one
+ * delta.  Every operator has an output row (outdesc) and, during a run, a
  * delta: a tuplestore of outdesc's columns followed by an int8 weight column
  * named "pgt_w" (deltadesc).  An operator whose inputs did not change has a
  * NULL delta and is skipped.
@@ -52,7 +53,7 @@ typedef struct PgtOp
 {
 	PgtOpKind	kind;
 	int			id;				/* post-order, from 1 */
-	List	   *inputs;			/* of PgtOp*; an op may be the input of one op only */
+	List	   *inputs;			/* of PgtOp*; an op may be the input of several */
 	TupleDesc	outdesc;
 	TupleDesc	deltadesc;		/* outdesc, then pgt_w int8 */
 	char	   *label;			/* for explain_st: "join of a, b", "aggregate" */

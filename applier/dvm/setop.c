@@ -111,8 +111,8 @@ branch_of(PgtCompiler *c, const Query *query, Node *branch,
 	return coerce_branch(c, compile_branch(c, query, branch), setop);
 }
 
-static PgtOp *
-union_all_of(PgtCompiler *c, List *inputs, TupleDesc desc)
+PgtOp *
+pgt_setop_union_all(PgtCompiler *c, List *inputs, TupleDesc desc)
 {
 	PgtUnionOp *un = palloc0(sizeof(PgtUnionOp));
 
@@ -135,7 +135,7 @@ compile_union(PgtCompiler *c, const Query *query, SetOperationStmt *setop)
 	collect_branches(query, (Node *) setop, setop, &branches);
 	foreach(lc, branches)
 		inputs = lappend(inputs, branch_of(c, query, lfirst(lc), setop));
-	all = union_all_of(c, inputs, union_desc(query, setop));
+	all = pgt_setop_union_all(c, inputs, union_desc(query, setop));
 	if (setop->all)
 		return all;
 	reduce = pgt_grouping_by_columns(all, all->outdesc->natts,
@@ -210,7 +210,7 @@ count_sides(PgtCompiler *c, const Query *query, SetOperationStmt *setop)
 
 	sides[0] = with_side(c, left, true);
 	sides[1] = with_side(c, right, false);
-	all = union_all_of(c, list_make2(sides[0], sides[1]),
+	all = pgt_setop_union_all(c, list_make2(sides[0], sides[1]),
 					   CreateTupleDescCopy(sides[0]->outdesc));
 	reduce = pgt_grouping_by_columns(all, desc->natts, setop->groupClauses);
 	reduce->image_col = all->outdesc->natts;
@@ -309,6 +309,6 @@ compile_branch(PgtCompiler *c, const Query *query, Node *branch)
 {
 	if (IsA(branch, SetOperationStmt))
 		return pgt_setop_compile(c, query, (SetOperationStmt *) branch);
-	return pgt_compile_level(c, rt_fetch(castNode(RangeTblRef, branch)->rtindex,
-										 query->rtable)->subquery);
+	return pgt_compile_shared_level(c, rt_fetch(castNode(RangeTblRef, branch)->rtindex,
+												query->rtable)->subquery);
 }
