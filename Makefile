@@ -63,6 +63,9 @@ REGRESS = \
 	dvm_views \
 	dvm_expressions \
 	dvm_refusals \
+	dvm_window \
+	dvm_window_shapes \
+	dvm_distinct_on \
 	dvm_operators \
 	dvm_versions \
 	dvm_plans \

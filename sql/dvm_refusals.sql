@@ -70,9 +70,9 @@ SELECT kept('SELECT g, count(*) FROM t GROUP BY g HAVING count(*) > (SELECT coun
 SELECT kept('SELECT t.id, q.v FROM t CROSS JOIN LATERAL (SELECT u.v FROM u WHERE u.id = t.id) q');
 SELECT kept('SELECT t.id, s FROM t, generate_series(1, 3) s');
 SELECT kept('SELECT id, generate_series(1, v) AS s FROM t');
-SELECT kept('SELECT id, row_number() OVER (ORDER BY v) AS n FROM t');
-SELECT kept('SELECT id FROM t ORDER BY v LIMIT 3');
-SELECT kept('SELECT DISTINCT ON (g) g, v FROM t ORDER BY g, v');
+SELECT kept('SELECT id, sum(v) OVER (ORDER BY id ROWS (SELECT 1) PRECEDING) AS n FROM t');
+SELECT kept('SELECT id FROM t ORDER BY v LIMIT (SELECT 3)');
+SELECT kept('SELECT id, rank() OVER (ORDER BY v) IN (SELECT g FROM t) AS r FROM t');
 SELECT kept('SELECT g, count(*) FROM t GROUP BY ROLLUP (g)');
 SELECT kept('SELECT id FROM t UNION SELECT id FROM u');
 SELECT kept('SELECT id FROM t INTERSECT SELECT id FROM u');

@@ -24,6 +24,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
 #include "parser/parse_agg.h"
@@ -37,6 +38,7 @@
 #include "applier/dvm/compile.h"
 #include "applier/dvm/dvm.h"
 #include "applier/dvm/functions.h"
+#include "applier/dvm/level.h"
 #include "applier/dvm/items.h"
 #include "applier/settings.h"
 #include "decoder/compat.h"
@@ -355,9 +357,6 @@ check_kind(Check *c, Node *node)
 			no_delta(c, sublink_name((SubLink *) node), NULL,
 					  exprLocation(node));
 			break;
-		case T_WindowFunc:
-			no_delta(c, "a window function", NULL, exprLocation(node));
-			break;
 		case T_SQLValueFunction:
 			full_only(c, value_function_name(((SQLValueFunction *) node)->op),
 					  "Its result depends on time, user or transaction: rows would age without a change of their tables.",
@@ -625,6 +624,40 @@ is_given(const Node *limit)
 		!(IsA(limit, Const) && ((const Const *) limit)->constisnull);
 }
 
+/* A limit or frame that is the same at each refresh. */
+static void
+check_bound(Check *c, Node *bound, const char *construct)
+{
+	bool		varies = contain_subplans(bound);
+
+	for (int up = 1; up < list_length(c->levels); up++)
+		varies = varies || contain_vars_of_level(bound, up);
+	if (varies)
+		no_delta(c, construct, "It is computed by a subquery or from a column.",
+				 exprLocation(bound));
+}
+
+/* Window functions, DISTINCT ON and limits that have no delta. */
+static void
+check_ordering(Check *c, const Query *query)
+{
+	ListCell   *lc;
+
+	check_bound(c, query->limitCount, "a LIMIT that is not constant");
+	check_bound(c, query->limitOffset, "an OFFSET that is not constant");
+	foreach(lc, query->windowClause)
+	{
+		WindowClause *wc = lfirst_node(WindowClause, lc);
+
+		check_bound(c, wc->startOffset, "a window frame that is not constant");
+		check_bound(c, wc->endOffset, "a window frame that is not constant");
+	}
+	if (query->hasWindowFuncs &&
+		pgt_level_has_tested_windows((Node *) query->targetList))
+		no_delta(c, "a window function compared with a subquery",
+				 "Compute it in a subquery in FROM.", -1);
+}
+
 static void
 check_clauses(Check *c, const Query *query)
 {
@@ -641,13 +674,7 @@ check_clauses(Check *c, const Query *query)
 			   "Which rows it returns is not determined.", "Add ORDER BY.",
 			   exprLocation(is_given(query->limitCount) ? query->limitCount :
 							query->limitOffset));
-	else if (limited)
-		no_delta(c, "LIMIT or OFFSET", NULL,
-				  exprLocation(is_given(query->limitCount) ? query->limitCount :
-							   query->limitOffset));
-	if (query->hasDistinctOn)
-		no_delta(c, "DISTINCT ON", NULL,
-				  exprLocation((Node *) query->targetList));
+	check_ordering(c, query);
 	if (query->hasRecursive)
 		no_delta(c, "WITH RECURSIVE", NULL, -1);
 }

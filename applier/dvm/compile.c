@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 
 #include "applier/dvm/compiler.h"
+#include "applier/dvm/level.h"
 #include "applier/dvm/items.h"
 #include "decoder/compat.h"
 
@@ -487,6 +488,8 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 	if (query->setOperations != NULL)
 		return pgt_setop_compile(c, query, castNode(SetOperationStmt,
 												query->setOperations));
+	if (pgt_level_is_ordered(query))
+		return pgt_partition_compile(c, query);
 	if (query->hasAggs || query->groupClause != NIL ||
 		query->groupingSets != NIL || query->havingQual != NULL)
 		op = pgt_grouping_compile(c, query);

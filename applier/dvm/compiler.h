@@ -81,6 +81,11 @@ extern PgtReduceOp *pgt_grouping_by_columns(PgtOp *input, int nkeys,
 
 extern Aggref *pgt_grouping_count_star(void);
 
+/* ---- partition.c ---- */
+
+/* A level of window functions, DISTINCT ON or a limit, as level.c makes them. */
+extern PgtOp *pgt_partition_compile(PgtCompiler *c, const Query *query);
+
 /* ---- setop.c ---- */
 
 /* A level that is a set operation. */

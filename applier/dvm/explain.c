@@ -229,6 +229,24 @@ advise_join(PgtExplain *e, const PgtBlockOp *block)
 	}
 }
 
+const char *
+pgt_explain_column(const PgtOp *op, int col)
+{
+	const char *name = NameStr(TupleDescAttr(op->outdesc, col - 1)->attname);
+
+	while (op->kind == PGT_OP_BLOCK)
+	{
+		const PgtBlockOp *block = (const PgtBlockOp *) op;
+		const Var  *var = list_nth(block->exprs, col - 1);
+
+		if (!IsA(var, Var))
+			return name;
+		op = list_nth(op->inputs, var->varno - 1);
+		col = var->varattno;
+	}
+	return NameStr(TupleDescAttr(op->outdesc, col - 1)->attname);
+}
+
 void
 pgt_explain_advise(PgtExplain *e, const PgtOp *op, const PgtOp *input, int col)
 {

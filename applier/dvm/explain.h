@@ -20,6 +20,10 @@ extern void pgt_explain_plan(PgtExplain *e, const PgtOp *op, const char *what,
 extern void pgt_explain_advise(PgtExplain *e, const PgtOp *op,
 							   const PgtOp *input, int col);
 
+/* What a column of an operator is to people: the table's column it comes from
+ * unchanged, else its own name. */
+extern const char *pgt_explain_column(const PgtOp *op, int col);
+
 extern void pgt_reduce_explain(const PgtOp *op, PgtExplain *e);
 
 #endif							/* PGT_EXPLAIN_H */

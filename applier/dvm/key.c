@@ -4,6 +4,7 @@
  * A key is a set of output columns that no two rows of the result share, NULLs
  * counting as equal:
  *   DISTINCT            all output columns
+ *   DISTINCT ON         its expressions, if all of them are output columns
  *   GROUP BY            the grouping keys, if all of them are output columns
  *   select, join        of every source a primary key or a unique, not
  *                       deferrable index over NOT NULL columns, all of which
@@ -380,6 +381,24 @@ group_key(const Query *query)
 	return output;
 }
 
+/* One row for each value of these; those that level.c made are columns. */
+static List *
+distinct_on_key(const Query *query)
+{
+	List	   *output = NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->distinctClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+
+		if (tle->resjunk)
+			return NIL;
+		output = lappend_int(output, tle->resno);
+	}
+	return output;
+}
+
 static List *
 level_key(const Query *query)
 {
@@ -395,8 +414,10 @@ level_key(const Query *query)
 		if (key != NIL || query->distinctClause == NIL)
 			return key;
 	}
+	if (query->hasDistinctOn)
+		return distinct_on_key(query);
 	if (query->distinctClause != NIL)
-		return query->hasDistinctOn ? NIL : all_output(query);
+		return all_output(query);
 	if (query->hasAggs || query->havingQual != NULL)
 		return NIL;
 	return join_key(query);

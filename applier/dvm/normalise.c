@@ -4,7 +4,8 @@
  * References to CTEs become subqueries, each with its own copy of the CTE's
  * query; what PostgreSQL 18 groups by and what joins call their columns
  * becomes the expressions that these names stand for.  After that every Var of
- * a level names a column of a relation or of a subquery in its FROM.
+ * a level names a column of a relation or of a subquery in its FROM.  Levels
+ * with window functions, DISTINCT ON or a limit become several (level.c).
  *
  * Works on copies; nothing is looked up or locked.
  */
@@ -15,6 +16,7 @@
 #include "rewrite/rewriteManip.h"
 
 #include "applier/dvm/compile.h"
+#include "applier/dvm/level.h"
 #include "decoder/compat.h"
 
 static CommonTableExpr *
@@ -93,6 +95,7 @@ normalise_level(Query *query, List *outer)
 	query->havingQual = pgt_flatten_join_aliases(query, query->havingQual);
 	query->jointree = (FromExpr *)
 		pgt_flatten_join_aliases(query, (Node *) query->jointree);
+	pgt_level_split(query);
 }
 
 Query *

@@ -19,6 +19,8 @@
  *              free to use indexes.)
  *   UNION_ALL  concatenation.
  *   REDUCE     GROUP BY / aggregates / DISTINCT: C code over a state table.
+ *   PARTITION  window functions, DISTINCT ON: touched partitions evaluated anew
+ *              and compared with the rows emitted before (partition.h).
  *
  * Operators with state say by their methods what they do.
  *
@@ -46,7 +48,7 @@ typedef struct PgtExplain PgtExplain;
 
 typedef enum PgtOpKind
 {
-	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_REDUCE
+	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_REDUCE, PGT_OP_PARTITION
 } PgtOpKind;
 
 typedef struct PgtOp
