@@ -45,6 +45,7 @@ REGRESS = \
 	sqlstates \
 	api_create \
 	api_alter \
+	api_coordination \
 	frontier \
 	refresh_transactions \
 	refresh_reads \

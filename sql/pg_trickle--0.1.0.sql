@@ -136,12 +136,44 @@ CREATE TABLE pgtrickle.pgt_refresh_history (
 CREATE INDEX pgt_refresh_history_st ON pgtrickle.pgt_refresh_history (pgt_id, refresh_id);
 CREATE INDEX pgt_refresh_history_time ON pgtrickle.pgt_refresh_history (start_time);
 
+-- What holds stream tables back and binds them together: see
+-- catalog/coordination.h.  Relations by name in a dump.
+CREATE TABLE pgtrickle.pgt_source_gates (
+    source_relid regclass PRIMARY KEY,
+    stop_capture bool NOT NULL,
+    gated_at timestamptz NOT NULL,
+    gated_by text NOT NULL
+);
+CREATE TABLE pgtrickle.pgt_watermarks (
+    source_relid regclass PRIMARY KEY,
+    watermark timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    advanced_by text NOT NULL,
+    lsn pg_lsn NOT NULL
+) WITH (fillfactor = 40);
+CREATE TABLE pgtrickle.pgt_watermark_groups (
+    group_name text PRIMARY KEY,
+    sources regclass[] NOT NULL,
+    tolerance_secs float8 NOT NULL,
+    created_at timestamptz NOT NULL
+);
+CREATE TABLE pgtrickle.pgt_refresh_groups (
+    group_name text PRIMARY KEY,
+    members regclass[] NOT NULL,            -- stream tables
+    isolation text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+
 -- Emptied by a crash like every unlogged table: see schedule/unlogged.c.
 CREATE UNLOGGED TABLE pgtrickle.pgt_unlogged_marker (present bool NOT NULL);
 INSERT INTO pgtrickle.pgt_unlogged_marker VALUES (true);
 
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_definitions', '');
 SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_source_gates', '');
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_watermarks', '');
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_watermark_groups', '');
+SELECT pg_catalog.pg_extension_config_dump('pgtrickle.pgt_refresh_groups', '');
 
 -- The catalog as users see it: query texts only for those who may see them.
 CREATE VIEW pgtrickle.pgt_stream_tables WITH (security_barrier) AS
@@ -240,6 +272,19 @@ CREATE FUNCTION pgtrickle.validate_query(
 -- the id of a stream table by the name rules of the API
 CREATE FUNCTION pgtrickle._resolve(name text) RETURNS bigint
     LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_resolve';
+
+-- coordination; see applier/api/coordination.c
+CREATE FUNCTION pgtrickle.gate_source(source text, stop_capture bool DEFAULT true) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_gate_source';
+CREATE FUNCTION pgtrickle.ungate_source(source text) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_ungate_source';
+CREATE FUNCTION pgtrickle.advance_watermark(source text, watermark timestamptz) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_advance_watermark';
+CREATE FUNCTION pgtrickle.create_watermark_group(
+    group_name text, sources text[], tolerance_secs float8 DEFAULT 0) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create_watermark_group';
+CREATE FUNCTION pgtrickle.drop_watermark_group(group_name text) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_drop_watermark_group';
 
 ---------------------------------------------------------------------------
 -- capture
@@ -943,6 +988,8 @@ WITH RECURSIVE tree (relid, capture_form) AS (
     SELECT c.source_relid, c.capture_form
       FROM pgtrickle.pgt_sources c
      WHERE c.capture_form <> 'none'
+       AND NOT EXISTS (SELECT FROM pgtrickle.pgt_source_gates g
+                        WHERE g.source_relid = c.source_relid AND g.stop_capture)
     UNION
     SELECT i.inhrelid, t.capture_form
       FROM tree t
@@ -1195,3 +1242,138 @@ $$;
 
 CREATE VIEW pgtrickle.quick_health AS SELECT * FROM pgtrickle._quick_health();
 GRANT SELECT ON pgtrickle.quick_health TO PUBLIC;
+
+---------------------------------------------------------------------------
+-- monitor: coordination
+---------------------------------------------------------------------------
+
+-- What a stream table reads, directly or through others.
+CREATE FUNCTION pgtrickle._all_sources()
+    RETURNS TABLE (pgt_id bigint, source_relid oid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH RECURSIVE reads (pgt_id, source_relid) AS (
+    SELECT d.pgt_id, d.source_relid FROM pgtrickle.pgt_dependencies d
+    UNION
+    SELECT r.pgt_id, d.source_relid
+      FROM reads r
+      JOIN pgtrickle.pgt_state s ON s.relid = r.source_relid
+      JOIN pgtrickle.pgt_dependencies d ON d.pgt_id = s.pgt_id
+)
+SELECT r.pgt_id, r.source_relid FROM reads r
+$$;
+REVOKE ALL ON FUNCTION pgtrickle._all_sources() FROM PUBLIC;
+
+CREATE FUNCTION pgtrickle.source_gates()
+    RETURNS TABLE (source_table regclass, gated bool, stop_capture bool, gated_at timestamptz,
+                   gated_by text, affected text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT g.source_relid, true, g.stop_capture, g.gated_at, g.gated_by,
+       ARRAY(SELECT format('%I.%I', n.st_schema, n.st_name)
+               FROM pgtrickle._all_sources() a
+               JOIN pgtrickle.pgt_definitions n USING (pgt_id)
+              WHERE a.source_relid = g.source_relid
+              ORDER BY 1)
+  FROM pgtrickle.pgt_source_gates g
+  JOIN pg_class c ON c.oid = g.source_relid
+ ORDER BY g.source_relid::text
+$$;
+
+CREATE FUNCTION pgtrickle.watermarks()
+    RETURNS TABLE (source_table regclass, watermark timestamptz, updated_at timestamptz,
+                   advanced_by text, lsn pg_lsn)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT w.source_relid, w.watermark, w.updated_at, w.advanced_by, w.lsn
+  FROM pgtrickle.pgt_watermarks w
+  JOIN pg_class c ON c.oid = w.source_relid
+ ORDER BY w.source_relid::text
+$$;
+
+CREATE FUNCTION pgtrickle.watermark_groups()
+    RETURNS TABLE (group_name text, sources text[], tolerance_secs float8, created_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT g.group_name,
+       ARRAY(SELECT r::text FROM unnest(g.sources) r JOIN pg_class c ON c.oid = r ORDER BY 1),
+       g.tolerance_secs, g.created_at
+  FROM pgtrickle.pgt_watermark_groups g
+ ORDER BY g.group_name
+$$;
+
+-- A source without a watermark is behind every one that has one.  since: from
+-- when on the sources ahead have been too far ahead.
+CREATE FUNCTION pgtrickle._watermark_status()
+    RETURNS TABLE (group_name text, min_watermark timestamptz, max_watermark timestamptz,
+                   lag_secs float8, aligned bool, waiting bigint[], since timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT g.group_name, w.least, w.most, w.lag, w.aligned,
+       CASE WHEN NOT w.aligned THEN
+           ARRAY(SELECT a.pgt_id FROM pgtrickle._all_sources() a
+                  WHERE a.source_relid = ANY (g.sources)
+                  GROUP BY a.pgt_id HAVING count(*) >= 2)
+       ELSE '{}' END,
+       CASE WHEN NOT w.aligned THEN
+           (SELECT min(m.updated_at)
+              FROM pgtrickle.pgt_watermarks m
+             WHERE m.source_relid = ANY (g.sources)
+               AND (w.missing > 0 OR extract(epoch FROM m.watermark - w.least) > g.tolerance_secs))
+       END
+  FROM pgtrickle.pgt_watermark_groups g
+ CROSS JOIN LATERAL (
+    SELECT x.*, x.known = 0 OR x.missing = 0 AND x.lag <= g.tolerance_secs AS aligned
+      FROM (SELECT min(m.watermark) AS least, max(m.watermark) AS most,
+                   extract(epoch FROM max(m.watermark) - min(m.watermark))::float8 AS lag,
+                   count(m.watermark) AS known, count(*) - count(m.watermark) AS missing
+              FROM unnest(g.sources) r
+              JOIN pg_class c ON c.oid = r
+              LEFT JOIN pgtrickle.pgt_watermarks m ON m.source_relid = r) x) w
+ ORDER BY g.group_name
+$$;
+
+CREATE FUNCTION pgtrickle.watermark_status()
+    RETURNS TABLE (group_name text, min_watermark timestamptz, max_watermark timestamptz,
+                   lag_secs float8, aligned bool, waiting text[])
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT w.group_name, w.min_watermark, w.max_watermark, w.lag_secs, w.aligned,
+       ARRAY(SELECT format('%I.%I', n.st_schema, n.st_name)
+               FROM pgtrickle.pgt_definitions n
+              WHERE n.pgt_id = ANY (w.waiting)
+              ORDER BY 1)
+  FROM pgtrickle._watermark_status() w
+$$;
+
+-- Every stream table that the scheduler holds back, why and since when.
+CREATE FUNCTION pgtrickle._waiting()
+    RETURNS TABLE (pgt_id bigint, waiting_for text, since timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT a.pgt_id, format('gate on %s', g.source_relid), g.gated_at
+  FROM pgtrickle.pgt_source_gates g
+  JOIN pgtrickle._all_sources() a ON a.source_relid = g.source_relid
+UNION ALL
+SELECT i.pgt_id, format('watermark group %I', w.group_name), w.since
+  FROM pgtrickle._watermark_status() w
+ CROSS JOIN LATERAL unnest(w.waiting) i (pgt_id)
+$$;
+
+CREATE FUNCTION pgtrickle.waiting_stream_tables()
+    RETURNS TABLE (stream_table regclass, waiting_for text, since timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT s.relid::regclass, w.waiting_for, w.since
+  FROM pgtrickle._waiting() w
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+ ORDER BY s.relid::regclass::text, w.waiting_for
+$$;

@@ -31,6 +31,12 @@ extern void pgt_capture_start(Oid relid, const AttrNumber *columns,
  * catalog row.  No-op when readers are left or the relation is not captured. */
 extern void pgt_capture_stop_if_unused(Oid relid);
 
+/* A gate that stops capture was shut (opened) in this transaction: triggers go
+ * (come back, and the buffer says that changes were lost).  Takes
+ * AccessExclusiveLock (ShareRowExclusiveLock) on the tree until commit. */
+extern void pgt_capture_gate(Oid relid);
+extern void pgt_capture_ungate(Oid relid);
+
 /* New leaves, children or sub-partitions: put triggers where they are missing. */
 extern void pgt_capture_repair(Oid relid);
 

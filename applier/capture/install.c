@@ -54,6 +54,7 @@
 #include "applier/capture/capture.h"
 #include "applier/capture/target.h"
 #include "applier/catalog/catalog.h"
+#include "applier/catalog/coordination.h"
 #include "decoder/compat.h"
 
 /* The triggers a relation may carry; a set of them is a bit mask. */
@@ -87,6 +88,15 @@ capture_function(void)
 						  0, NULL, false);
 }
 
+/* By a gate. */
+static bool
+is_stopped(Oid relid)
+{
+	PgtGate    *gate = pgt_gate_get(relid, NULL);
+
+	return gate != NULL && gate->stop_capture;
+}
+
 static int
 required_kinds(Oid relid)
 {
@@ -98,7 +108,8 @@ required_kinds(Oid relid)
 	{
 		PgtSource  *source = pgt_source_get(lfirst_oid(lc), true);
 
-		if (source == NULL || strcmp(source->capture_form, "none") == 0)
+		if (source == NULL || strcmp(source->capture_form, "none") == 0 ||
+			is_stopped(source->relid))
 			continue;
 		if (relkind != RELKIND_FOREIGN_TABLE)
 			required |= KIND_TRUNCATE;
@@ -468,6 +479,24 @@ pgt_capture_stop_if_unused(Oid relid)
 	CommandCounterIncrement();
 	sync_tree(tree);
 	pgt_buffer_drop(relid);
+}
+
+/* The gate's row is there (or gone) already: triggers follow from it.  What
+ * other sources of the tree need of them stays. */
+void
+pgt_capture_gate(Oid relid)
+{
+	sync_tree(lock_tree(relid, AccessExclusiveLock));
+}
+
+/* Under the lock every writer that was not captured has ended; the mark comes
+ * after all of them. */
+void
+pgt_capture_ungate(Oid relid)
+{
+	sync_tree(lock_tree(relid, ShareRowExclusiveLock));
+	pgt_buffer_append_lost(relid, psprintf("capture of source \"%s\" was stopped by a gate",
+										   get_rel_name(relid)));
 }
 
 /*

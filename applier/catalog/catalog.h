@@ -27,7 +27,11 @@ typedef enum PgtCatalogTable
 	PGT_TABLE_PROGRESS,
 	PGT_TABLE_SOURCES,
 	PGT_TABLE_DEPENDENCIES,
-	PGT_TABLE_HISTORY
+	PGT_TABLE_HISTORY,
+	PGT_TABLE_GATES,
+	PGT_TABLE_WATERMARKS,
+	PGT_TABLE_WATERMARK_GROUPS,
+	PGT_TABLE_REFRESH_GROUPS
 } PgtCatalogTable;
 
 /* Is the extension installed in this database (and not being created)? */

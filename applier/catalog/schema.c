@@ -28,6 +28,10 @@ static const char *const table_names[] = {
 	[PGT_TABLE_SOURCES] = "pgt_sources",
 	[PGT_TABLE_DEPENDENCIES] = "pgt_dependencies",
 	[PGT_TABLE_HISTORY] = "pgt_refresh_history",
+	[PGT_TABLE_GATES] = "pgt_source_gates",
+	[PGT_TABLE_WATERMARKS] = "pgt_watermarks",
+	[PGT_TABLE_WATERMARK_GROUPS] = "pgt_watermark_groups",
+	[PGT_TABLE_REFRESH_GROUPS] = "pgt_refresh_groups",
 };
 
 /* the pgt_state table that was verified to be the extension's, and by whom */

@@ -49,6 +49,14 @@ pgt_table_begin(PgtTableScan *s, PgtCatalogTable table, LOCKMODE lockmode,
 								 nkeys > 0, NULL, nkeys, keys);
 }
 
+void
+pgt_table_begin_at(PgtTableScan *s, PgtCatalogTable table, Snapshot snapshot)
+{
+	s->lockmode = AccessShareLock;
+	s->rel = table_open(pgt_catalog_relid(table), AccessShareLock);
+	s->scan = systable_beginscan(s->rel, InvalidOid, false, snapshot, 0, NULL);
+}
+
 HeapTuple
 pgt_table_next(PgtTableScan *s)
 {

@@ -10,6 +10,7 @@
 #include "access/htup.h"
 #include "access/skey.h"
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 
 #include "applier/catalog/catalog.h"
 
@@ -34,6 +35,9 @@ typedef struct PgtTableScan
 extern void pgt_table_begin(PgtTableScan *s, PgtCatalogTable table,
 							LOCKMODE lockmode, const char *index_name,
 							ScanKey keys, int nkeys);
+/* All rows that a snapshot shows; NULL: the latest committed ones. */
+extern void pgt_table_begin_at(PgtTableScan *s, PgtCatalogTable table,
+							   Snapshot snapshot);
 extern HeapTuple pgt_table_next(PgtTableScan *s);
 extern void pgt_table_end(PgtTableScan *s);
 

@@ -33,6 +33,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "applier/refresh/hold.h"
 #include "applier/refresh/identity.h"
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
@@ -52,6 +53,7 @@ typedef struct Refresh
 	int			ndeltas;
 	int64		changes;
 	int64		recorded;		/* changes as recorded: an update is one */
+	bool		by_scheduler;	/* gates and watermarks hold it */
 	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
 	instr_time	start;
@@ -272,6 +274,19 @@ too_much_to_read(Refresh *r)
 	return true;
 }
 
+/* Behind a gate changes are not in the buffer: all is read. */
+static bool
+capture_is_stopped(Refresh *r)
+{
+	Oid			source = pgt_hold_uncaptured(r->dependencies, GetActiveSnapshot());
+
+	if (!OidIsValid(source))
+		return false;
+	r->full_reason = psprintf("capture of source \"%s\" is stopped by a gate",
+							  get_rel_name(source));
+	return true;
+}
+
 /* What shall this refresh do? */
 static const char *
 choose_action(Refresh *r)
@@ -288,7 +303,7 @@ choose_action(Refresh *r)
 		r->full_reason = "the stored frontier belongs to another server or database";
 		return "REINITIALIZE";
 	}
-	if (r->mode == PGT_REFRESH_FULL)
+	if (capture_is_stopped(r) || r->mode == PGT_REFRESH_FULL)
 		return "FULL";
 	if (is_full(r->st))
 	{
@@ -405,6 +420,18 @@ get_program(Refresh *r)
 	(void) pgt_lock_relations(r->st->relid, r->dependencies, true);
 }
 
+/* What the snapshot shows may have come after the scheduler's decision. */
+static bool
+is_held(Refresh *r, PgtRefreshResult *result)
+{
+	char	   *reason = r->by_scheduler ?
+		pgt_hold_reason(r->st->pgt_id, GetActiveSnapshot()) : NULL;
+
+	if (reason != NULL)
+		result->reason = reason;
+	return reason != NULL;
+}
+
 /* From the catalog rows to the stored frontier; locks and identity are held. */
 static void
 refresh_locked(Refresh *r, PgtRefreshResult *result)
@@ -413,6 +440,11 @@ refresh_locked(Refresh *r, PgtRefreshResult *result)
 
 	get_program(r);
 	take_snapshot(r);
+	if (is_held(r, result))
+	{
+		PopActiveSnapshot();
+		return;
+	}
 	pgt_program_check_rights(r->program);
 	action = choose_action(r);
 	result->action = action;
@@ -519,6 +551,7 @@ pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 	const char *reason;
 
 	INSTR_TIME_SET_CURRENT(r.start);
+	r.by_scheduler = !wait_for_tables;	/* who waits for nothing */
 	begin_result(result, "SKIPPED");
 	if (!pgt_lock_refresh(pgt_id, wait))
 		result->reason = "another refresh is running";

@@ -33,6 +33,7 @@
 #include "applier/catalog/catalog.h"
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/graph.h"
+#include "applier/schedule/holds.h"
 #include "applier/settings.h"
 
 #define PGT_FALLBACK_INTERVAL_MS 1000
@@ -464,6 +465,7 @@ pgt_graph_load(MemoryContext parent, const PgtGraph *old)
 	sort_topologically(graph);
 	compute_intervals(graph);
 	compute_phases(graph);
+	pgt_holds_load(graph);
 	if (old != NULL)
 		take_over(graph, old);
 	MemoryContextSwitchTo(before);
@@ -490,6 +492,7 @@ pass_ticks(PgtGraph *graph, TimestampTz now)
 		PgtNode    *node = &graph->nodes[i];
 
 		if (node->ncrons > 0 && node->cron_due <= over && !node->running &&
+			!node->held &&
 			!node->will_run && !pgt_graph_wants(node))
 			node->ticked_at = over;
 	}
@@ -538,7 +541,7 @@ pgt_graph_wants(const PgtNode *node)
 {
 	bool		build = !node->populated || node->needs_reinit;
 
-	if (node->status != PGT_NODE_ACTIVE || node->hard_failed)
+	if (node->status != PGT_NODE_ACTIVE || node->hard_failed || node->held)
 		return false;
 	if (build)
 		return true;
@@ -606,7 +609,7 @@ will_run(const PgtGraph *graph, const PgtNode *node, TimestampTz now)
 	if (node->running)
 		return true;
 	if (node->due > now || node->next_try > now ||
-		node->status != PGT_NODE_ACTIVE || node->hard_failed)
+		node->status != PGT_NODE_ACTIVE || node->hard_failed || node->held)
 		return false;
 	if (pgt_graph_wants(node))
 		return true;

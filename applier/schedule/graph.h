@@ -6,6 +6,7 @@
 #define PGT_SCHEDULE_GRAPH_H
 
 #include "postgres.h"
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
 #include "applier/catalog/catalog.h"
@@ -30,6 +31,7 @@ typedef struct PgtNode
 	bool		immediate;		/* maintained by its writers */
 	bool		populated;
 	bool		needs_reinit;
+	bool		held;			/* by a gate or a watermark: see holds.c */
 	bool		ages;			/* goes out of date without any change */
 	int			consecutive_errors;
 
@@ -91,6 +93,8 @@ typedef struct PgtGraph
 	int		   *order;			/* node indexes, upstream first */
 	int			nsources;
 	PgtGraphSource *sources;	/* by relid */
+	List	   *gates;			/* of what holds.c has seen */
+	List	   *watermarks;
 } PgtGraph;
 
 /*

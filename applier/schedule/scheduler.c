@@ -37,6 +37,7 @@
 #include "applier/capture/capture.h"
 #include "applier/catalog/catalog.h"
 #include "applier/schedule/graph.h"
+#include "applier/schedule/holds.h"
 #include "applier/schedule/notify.h"
 #include "applier/schedule/pool.h"
 #include "applier/schedule/unlogged.h"
@@ -345,8 +346,11 @@ reload(bool outside)
 		compare_with_old(node, old ? pgt_graph_find(old, node->pgt_id) : NULL,
 						 outside);
 	}
-	if (old != NULL)
-		MemoryContextDelete(old->context);
+	if (old == NULL)
+		return;
+	pgt_holds_tell(self.graph, old);
+	self.events_now |= pgt_notify_any_kept();
+	MemoryContextDelete(old->context);
 }
 
 static void
