@@ -41,6 +41,8 @@ REGRESS = \
 	capture_transactions \
 	capture_columns \
 	cdc_mode \
+	immediate_statements \
+	immediate_modes \
 	settings \
 	sqlstates \
 	api_create \

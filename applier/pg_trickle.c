@@ -15,6 +15,7 @@
 
 #include "applier/api/guard.h"
 #include "applier/capture/capture.h"
+#include "applier/refresh/immediate.h"
 #include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
@@ -270,6 +271,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("pg_trickle");
 
 	pgt_capture_init();
+	pgt_immediate_init();
 	pgt_guard_init();
 	pgt_schedule_init();
 }

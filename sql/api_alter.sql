@@ -13,7 +13,6 @@ CREATE VIEW over_st AS SELECT g FROM st;
 
 SELECT pgtrickle.alter_stream_table('st', schedule => '5m');
 SELECT pgtrickle.alter_stream_table('st', schedule => 'whenever');
-SELECT pgtrickle.alter_stream_table('st', refresh_mode => 'IMMEDIATE');
 SELECT schedule, refresh_mode FROM pgtrickle.pgt_stream_tables;
 SELECT pgtrickle.alter_stream_table('st', schedule => 'calculated');
 SELECT schedule IS NULL AS calculated FROM pgtrickle.pgt_stream_tables;

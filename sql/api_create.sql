@@ -43,7 +43,6 @@ SELECT status, is_populated FROM pgtrickle.pgt_stream_tables WHERE pgt_name = 'l
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', 'now and then');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', '* * * *');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', refresh_mode => 'SOMETIMES');
-SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', refresh_mode => 'immediate');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', diamond_consistency => 'half');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', diamond_schedule_policy => 'lazy');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', cdc_mode => 'wal');

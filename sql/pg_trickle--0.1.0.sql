@@ -89,6 +89,13 @@ CREATE TABLE pgtrickle.pgt_progress (
     state_error text                        -- why operator state could not be built: FULL until it can
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- Written by every transaction that changes a source of an IMMEDIATE stream
+-- table under its table-wide lock; see applier/catalog/marker.c.
+CREATE TABLE pgtrickle.pgt_immediate (
+    pgt_id bigint PRIMARY KEY,
+    version bigint NOT NULL                 -- transactions that maintained it
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
 -- One row per captured source.  Read by capture triggers.
 CREATE TABLE pgtrickle.pgt_sources (
     source_relid oid PRIMARY KEY,
@@ -294,6 +301,11 @@ CREATE FUNCTION pgtrickle.drop_watermark_group(group_name text) RETURNS void
 CREATE FUNCTION pgtrickle.capture() RETURNS trigger
     LANGUAGE C AS 'MODULE_PATHNAME', 'pgt_capture';
 REVOKE ALL ON FUNCTION pgtrickle.capture() FROM PUBLIC;
+
+-- Likewise; see applier/refresh/immediate.c.
+CREATE FUNCTION pgtrickle.maintain() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'pgt_maintain';
+REVOKE ALL ON FUNCTION pgtrickle.maintain() FROM PUBLIC;
 
 ---------------------------------------------------------------------------
 -- dvm
@@ -976,43 +988,67 @@ SELECT c.source_relid::regclass, c.cdc_mode, b.pending_changes, b.buffer_bytes,
  ORDER BY c.source_relid::regclass::text
 $$;
 
--- The capture triggers that should be there, on a source and on every table
--- that inherits from it, and whether they are.
+-- The triggers that should be there, on a source and on every table that
+-- inherits from it, and whether they are: capture's and, for IMMEDIATE readers,
+-- maintenance's (applier/capture/maintain.c says when which form is taken).
 CREATE FUNCTION pgtrickle.trigger_inventory()
     RETURNS TABLE (source_table regclass, trigger_name text, trigger_type text,
                    present bool, enabled bool)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS $$
-WITH RECURSIVE tree (relid, capture_form) AS (
-    SELECT c.source_relid, c.capture_form
+WITH RECURSIVE maintained (relid) AS (
+    SELECT DISTINCT d.source_relid
+      FROM pgtrickle.pgt_dependencies d
+      JOIN pgtrickle.pgt_definitions n USING (pgt_id)
+     WHERE n.refresh_mode = 'IMMEDIATE' AND d.source_type = 'TABLE'
+), below (root, relid) AS (
+    SELECT m.relid, m.relid FROM maintained m
+    UNION
+    SELECT b.root, i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.relid
+), tree (fn, relid, form) AS (
+    SELECT 'pgtrickle.capture()'::regprocedure, c.source_relid, c.capture_form
       FROM pgtrickle.pgt_sources c
      WHERE c.capture_form <> 'none'
        AND NOT EXISTS (SELECT FROM pgtrickle.pgt_source_gates g
                         WHERE g.source_relid = c.source_relid AND g.stop_capture)
     UNION
-    SELECT i.inhrelid, t.capture_form
+    SELECT 'pgtrickle.maintain()'::regprocedure, m.relid,
+           CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = m.relid)
+                  OR EXISTS (SELECT FROM below b JOIN pg_class c ON c.oid = b.relid
+                              WHERE b.root = m.relid
+                                AND (c.relkind = 'f' OR EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srrelid = b.relid)))
+                THEN 'row' ELSE 'statement' END
+      FROM maintained m
+    UNION
+    SELECT t.fn, i.inhrelid, t.form
       FROM tree t
       JOIN pg_inherits i ON i.inhparent = t.relid
 ), wanted AS (
-    SELECT DISTINCT t.relid, k.name, k.kind, k.tgtype
+    SELECT DISTINCT t.fn, t.relid, k.name, k.kind, k.tgtype
       FROM tree t
       JOIN pg_class c ON c.oid = t.relid
       JOIN (VALUES ('pgt_capture_insert', 'INSERT', 4, 'statement'),
                    ('pgt_capture_update', 'UPDATE', 16, 'statement'),
                    ('pgt_capture_delete', 'DELETE', 8, 'statement'),
                    ('pgt_capture_row', 'ROW', 29, 'row'),
-                   ('pgt_capture_truncate', 'TRUNCATE', 32, NULL)) k (name, kind, tgtype, form)
-        ON k.form = t.capture_form AND NOT (k.form = 'row' AND c.relkind = 'p')
-        OR k.form IS NULL AND c.relkind <> 'f'
+                   ('pgt_capture_truncate', 'TRUNCATE', 32, NULL),
+                   ('pgt_maintain_begin', 'BEGIN', 62, NULL),
+                   ('pgt_maintain_insert', 'INSERT', 4, 'statement'),
+                   ('pgt_maintain_update', 'UPDATE', 16, 'statement'),
+                   ('pgt_maintain_delete', 'DELETE', 8, 'statement'),
+                   ('pgt_maintain_row', 'ROW', 29, 'row'),
+                   ('pgt_maintain_truncate', 'TRUNCATE', 32, NULL)) k (name, kind, tgtype, form)
+        ON k.name LIKE CASE WHEN t.fn = 'pgtrickle.capture()'::regprocedure THEN 'pgt_capture_%' ELSE 'pgt_maintain_%' END
+       AND (k.form = t.form AND NOT (k.form = 'row' AND c.relkind = 'p')
+            OR k.form IS NULL AND c.relkind <> 'f')
 )
 SELECT w.relid::regclass, w.name, w.kind, g.oid IS NOT NULL,
        coalesce(g.tgenabled = 'A', false)
   FROM wanted w
   LEFT JOIN pg_trigger g
-    ON g.tgrelid = w.relid AND g.tgisinternal AND g.tgtype = w.tgtype
-   AND g.tgfoid = 'pgtrickle.capture()'::regprocedure
- ORDER BY w.relid::regclass::text, w.tgtype
+    ON g.tgrelid = w.relid AND g.tgisinternal AND g.tgtype = w.tgtype AND g.tgfoid = w.fn
+ ORDER BY w.relid::regclass::text, w.fn::text, w.tgtype
 $$;
 
 -- How a table's changes should be captured and why not from the WAL, decided

@@ -27,6 +27,7 @@
 #include "applier/api/names.h"
 #include "applier/dvm/op.h"
 #include "applier/refresh/attach.h"
+#include "applier/refresh/immediate.h"
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
 #include "applier/schedule/schedule.h"
@@ -37,14 +38,29 @@ PG_FUNCTION_INFO_V1(pgt_resume);
 
 /* ---- settings ---- */
 
-/* Mode changes: what is effective is judged again with the stored query. */
-static void
+static bool
+is_immediate(const char *mode)
+{
+	return mode != NULL && strcmp(mode, "IMMEDIATE") == 0;
+}
+
+/*
+ * Mode changes: what is effective is judged again with the stored query.
+ * Between IMMEDIATE and the others the sources' triggers change hands:
+ * returns what they are to be attached by, or NULL.
+ */
+static PgtQueryCheck *
 change_mode(PgtStreamTable *st, const char *mode)
 {
 	PgtPlannedQuery *q;
+	bool		attach = is_immediate(st->refresh_mode) != is_immediate(mode);
 
 	if (strcmp(st->refresh_mode, mode) == 0)
-		return;
+		return NULL;
+	if (is_immediate(st->refresh_mode))
+		pgt_immediate_check_readers(st);
+	if (is_immediate(mode))
+		st->schedule = NULL;
 	q = pgt_plan_query_for(st->defining_query, mode);
 	st->refresh_mode = pstrdup(mode);
 	if (strcmp(st->effective_mode, q->effective_mode) != 0)
@@ -57,13 +73,18 @@ change_mode(PgtStreamTable *st, const char *mode)
 	}
 	st->effective_mode = pstrdup(q->effective_mode);
 	st->effective_mode_reason = q->reason;
+	return attach ? q->check : NULL;
 }
 
 void
 pgt_alter_settings(PgtStreamTable *st, const PgtOptions *o)
 {
+	PgtQueryCheck *attach = NULL;
+
+	pgt_options_check_schedule(o->refresh_mode ? o->refresh_mode : st->refresh_mode,
+							   o->schedule);
 	if (o->refresh_mode != NULL)
-		change_mode(st, o->refresh_mode);
+		attach = change_mode(st, o->refresh_mode);
 	if (o->schedule != NULL)
 		st->schedule = pg_strcasecmp(o->schedule, "calculated") == 0 ? NULL : o->schedule;
 	if (o->diamond_consistency != NULL)
@@ -76,6 +97,20 @@ pgt_alter_settings(PgtStreamTable *st, const PgtOptions *o)
 	CommandCounterIncrement();
 	if (o->cdc_mode != NULL)
 		pgt_options_require_wal(st);
+	if (attach != NULL)
+		pgt_attach_sources(st, attach);
+}
+
+/* ---- locks ---- */
+
+void
+pgt_alter_lock(int64 pgt_id, const char *new_mode)
+{
+	PgtStreamTable *st = pgt_stream_table_get(pgt_id, false);
+
+	if (is_immediate(st->refresh_mode) || is_immediate(new_mode))
+		(void) pgt_immediate_lock_sources(st, true, true);
+	(void) pgt_lock_refresh(pgt_id, true);
 }
 
 /* ---- a new query ---- */
@@ -181,6 +216,22 @@ empty_table(const PgtStreamTable *st)
 	pgt_buffer_append_lost(st->relid, "the query of a stream table was changed");
 }
 
+/* The rows they were made from went without a delta. */
+static void
+mark_immediate_readers(const PgtStreamTable *st)
+{
+	ListCell   *lc;
+
+	foreach(lc, pgt_dependency_immediate(st->relid))
+	{
+		int64		reader = ((PgtDependency *) lfirst(lc))->pgt_id;
+
+		pgt_stream_table_set_status(reader, "ACTIVE", true,
+									psprintf("the query of stream table \"%s\" was changed", st->name));
+	}
+	CommandCounterIncrement();
+}
+
 bool
 pgt_alter_query(PgtStreamTable *st, const char *query)
 {
@@ -200,7 +251,24 @@ pgt_alter_query(PgtStreamTable *st, const char *query)
 	CommandCounterIncrement();
 	pgt_attach_sources(st, q->check);
 	pgt_options_require_wal(st);
+	mark_immediate_readers(st);
 	return true;
+}
+
+static void
+refill_immediate_readers(const PgtStreamTable *st)
+{
+	PgtRefreshResult result;
+	ListCell   *lc;
+
+	foreach(lc, pgt_dependency_immediate(st->relid))
+	{
+		PgtStreamTable *reader = pgt_stream_table_get(((PgtDependency *) lfirst(lc))->pgt_id, false);
+
+		if (reader->needs_reinit && !reader->suspended)
+			pgt_refresh_in_transaction(reader->pgt_id, PGT_REFRESH_DEFAULT, true,
+									   "MANUAL", &result);
+	}
 }
 
 void
@@ -211,6 +279,7 @@ pgt_alter_refill(PgtStreamTable *st)
 	if (!st->needs_reinit || st->suspended || IsolationUsesXactSnapshot())
 		return;
 	pgt_refresh_in_transaction(st->pgt_id, PGT_REFRESH_DEFAULT, true, "MANUAL", &result);
+	refill_immediate_readers(st);
 }
 
 /* ---- SQL functions ---- */
@@ -221,18 +290,22 @@ text_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* An IMMEDIATE stream table can be stopped while its writers go on. */
 static PgtStreamTable *
-own_locked_stream_table(const char *name)
+own_locked_stream_table(const char *name, const char *new_mode, bool stop)
 {
 	PgtStreamTable *st = pgt_api_resolve(name, false);
 
 	pgt_api_check_owner(st);
-	(void) pgt_lock_refresh(st->pgt_id, true);
+	if (stop)
+		(void) pgt_lock_refresh(st->pgt_id, true);
+	else
+		pgt_alter_lock(st->pgt_id, new_mode);
 	return pgt_stream_table_get(st->pgt_id, false);
 }
 
 static PgtStreamTable *
-named_stream_table(FunctionCallInfo fcinfo)
+named_stream_table(FunctionCallInfo fcinfo, const char *new_mode, bool stop)
 {
 	char	   *name = text_arg(fcinfo, 0);
 
@@ -241,7 +314,7 @@ named_stream_table(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the name of the stream table must not be null")));
-	return own_locked_stream_table(name);
+	return own_locked_stream_table(name, new_mode, stop);
 }
 
 static void
@@ -249,6 +322,12 @@ set_suspended(PgtStreamTable *st, bool suspended)
 {
 	PgtProgress *p = pgt_progress_get(st->pgt_id);
 
+	if (is_immediate(st->refresh_mode) && st->suspended && !suspended)
+	{
+		/* its writers passed it by */
+		st->needs_reinit = true;
+		st->reinit_reason = "it was suspended";
+	}
 	st->suspended = suspended;
 	st->status = suspended ? "SUSPENDED" : p->is_populated ? "ACTIVE" : "INITIALIZING";
 	pgt_stream_table_update(st);
@@ -301,10 +380,23 @@ rename_to(PgtStreamTable *st, const char *name)
 	CommandCounterIncrement();
 }
 
+/* enabled => false, or status => 'SUSPENDED', and nothing else */
+static bool
+only_suspends(FunctionCallInfo fcinfo)
+{
+	char	   *status = text_arg(fcinfo, 4);
+
+	for (int i = 1; i < 11; i++)
+		if (i != 4 && i != 5 && !PG_ARGISNULL(i))
+			return false;
+	return (status != NULL && pg_strcasecmp(status, "SUSPENDED") == 0) ||
+		(!PG_ARGISNULL(5) && !PG_GETARG_BOOL(5));
+}
+
 Datum
 pgt_alter(PG_FUNCTION_ARGS)
 {
-	PgtStreamTable *st = named_stream_table(fcinfo);
+	PgtStreamTable *st;
 	PgtOptions	o = {
 		.schedule = text_arg(fcinfo, 2),
 		.refresh_mode = text_arg(fcinfo, 3),
@@ -315,6 +407,7 @@ pgt_alter(PG_FUNCTION_ARGS)
 	};
 
 	pgt_options_check(&o);
+	st = named_stream_table(fcinfo, o.refresh_mode, only_suspends(fcinfo));
 	pgt_alter_settings(st, &o);
 	if (!PG_ARGISNULL(1))
 		(void) pgt_alter_query(st, text_arg(fcinfo, 1));
@@ -330,7 +423,7 @@ pgt_alter(PG_FUNCTION_ARGS)
 Datum
 pgt_drop(PG_FUNCTION_ARGS)
 {
-	PgtStreamTable *st = named_stream_table(fcinfo);
+	PgtStreamTable *st = named_stream_table(fcinfo, NULL, false);
 	bool		cascade = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	ObjectAddress table;
 
@@ -345,12 +438,14 @@ pgt_drop(PG_FUNCTION_ARGS)
 Datum
 pgt_resume(PG_FUNCTION_ARGS)
 {
-	PgtStreamTable *st = named_stream_table(fcinfo);
+	PgtStreamTable *st = named_stream_table(fcinfo, NULL, false);
 	PgtProgress *p = pgt_progress_get(st->pgt_id);
 
 	p->consecutive_errors = 0;
 	pgt_progress_update(p);
 	set_suspended(st, false);
+	if (is_immediate(st->refresh_mode))
+		pgt_alter_refill(st);
 	pgt_schedule_notice_at_commit();
 	PG_RETURN_VOID();
 }

@@ -7,6 +7,10 @@
 #include "applier/api/options.h"
 #include "applier/catalog/catalog.h"
 
+/* The refresh lock, and before it, where the stream table is IMMEDIATE or is to
+ * become so, locks that keep its writers out. */
+extern void pgt_alter_lock(int64 pgt_id, const char *new_mode);
+
 /* Store what is given (not NULL) and differs. */
 extern void pgt_alter_settings(PgtStreamTable *st, const PgtOptions *o);
 

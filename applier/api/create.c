@@ -59,7 +59,7 @@ pgt_plan_query_for(const char *text, const char *refresh_mode)
 	q->check = pgt_query_check(q->query, q->expanded);
 	q->effective_mode = pgt_attach_choose_mode(q->check, refresh_mode, q->text,
 											   &q->reason);
-	pgt_attach_check_rights(q->check);
+	pgt_attach_check_rights(q->check, strcmp(refresh_mode, "IMMEDIATE") == 0);
 	AtEOXact_GUC(false, guc_level);
 	return q;
 }

@@ -141,7 +141,7 @@ pgt_create_or_replace(PG_FUNCTION_ARGS)
 		PG_RETURN_OID(create_from_args(fcinfo));
 	st = pgt_stream_table_by_relid(get_relname_relid(relname, schema), false);
 	pgt_api_check_owner(st);
-	(void) pgt_lock_refresh(st->pgt_id, true);
+	pgt_alter_lock(st->pgt_id, options.refresh_mode);
 	st = pgt_stream_table_get(st->pgt_id, false);
 	if (strcmp(options.refresh_mode, "AUTO") == 0)
 		options.refresh_mode = NULL;

@@ -132,7 +132,7 @@ note_dropped_relation(Oid relid)
 	if (pgt_is_stream_table(relid))
 		note_pending(PGT_DDL_DROPPED_STREAM_TABLE, RelationRelationId, relid, NULL)->pgt_id =
 			pgt_stream_table_by_relid(relid, false)->pgt_id;
-	if (pgt_is_source(relid))
+	if (pgt_is_source(relid) || has_readers(relid))
 		note_pending(PGT_DDL_DROPPED_SOURCE, RelationRelationId, relid, NULL);
 	foreach(lc, pgt_ddl_ancestors(relid))
 	{

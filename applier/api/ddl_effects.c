@@ -366,7 +366,8 @@ repair_family(Oid relid)
 	ListCell   *lc;
 
 	foreach(lc, pgt_ddl_ancestors(relid))
-		if (lfirst_oid(lc) == relid || pgt_is_source(lfirst_oid(lc)))
+		if (lfirst_oid(lc) == relid || pgt_is_source(lfirst_oid(lc)) ||
+			pgt_dependency_immediate(lfirst_oid(lc)) != NIL)
 			pgt_capture_repair(lfirst_oid(lc));
 	CommandCounterIncrement();
 }

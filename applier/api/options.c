@@ -37,11 +37,6 @@ check_mode(PgtOptions *o)
 									"AUTO, DIFFERENTIAL (or INCREMENTAL), FULL and IMMEDIATE");
 	if (strcmp(o->refresh_mode, "INCREMENTAL") == 0)
 		o->refresh_mode = pstrdup("DIFFERENTIAL");
-	if (strcmp(o->refresh_mode, "IMMEDIATE") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("refresh mode IMMEDIATE is not supported yet"),
-				 errhint("Use DIFFERENTIAL with the schedule 'continuous' to follow within milliseconds.")));
 }
 
 static void
@@ -70,6 +65,19 @@ check_diamond(PgtOptions *o)
 												   policies, "fastest and slowest");
 }
 
+void
+pgt_options_check_schedule(const char *refresh_mode, const char *schedule)
+{
+	if (refresh_mode == NULL || strcmp(refresh_mode, "IMMEDIATE") != 0 ||
+		schedule == NULL || pg_strcasecmp(schedule, "calculated") == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("an IMMEDIATE stream table has no schedule"),
+			 errdetail("The statements that change its sources maintain it."),
+			 errhint("Leave the argument \"schedule\" out.")));
+}
+
 static void
 check_schedule(PgtOptions *o)
 {
@@ -78,6 +86,7 @@ check_schedule(PgtOptions *o)
 	if (o->schedule == NULL)
 		return;
 	pgt_schedule_parse(o->schedule, &schedule);
+	pgt_options_check_schedule(o->refresh_mode, o->schedule);
 }
 
 void

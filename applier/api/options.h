@@ -29,5 +29,8 @@ extern void pgt_options_check(PgtOptions *o);
 /* 55000 when a stream table asks for cdc_mode wal and a table it reads cannot
  * be captured so.  After its dependencies are stored. */
 extern void pgt_options_require_wal(const PgtStreamTable *st);
+/* 22023 for a schedule together with refresh mode IMMEDIATE; either may be NULL. */
+extern void pgt_options_check_schedule(const char *refresh_mode,
+									   const char *schedule);
 
 #endif							/* PGT_OPTIONS_H */

@@ -12,6 +12,8 @@
 #include "access/attnum.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "utils/tuplestore.h"
 
 #include "applier/catalog/frontier.h"
@@ -42,6 +44,27 @@ extern void pgt_capture_repair(Oid relid);
 
 /* The same for every source: subscriptions may write to others than before. */
 extern void pgt_capture_repair_all(void);
+
+/* ---- IMMEDIATE stream tables: maintain.c ---- */
+
+/* Form in which a relation's changes reach its IMMEDIATE readers. */
+typedef enum PgtMaintainForm
+{
+	PGT_MAINTAIN_NONE, PGT_MAINTAIN_STATEMENT, PGT_MAINTAIN_ROW
+} PgtMaintainForm;
+extern PgtMaintainForm pgt_maintain_form(Oid relid);
+
+/*
+ * Put the triggers on a source that an IMMEDIATE stream table reads; a stream
+ * table as source needs none.  Takes ShareRowExclusiveLock on the source and its whole
+ * tree until commit, whatever is there already: on return every earlier writer
+ * has ended and every later one knows the new reader.
+ */
+extern void pgt_maintain_start(Oid relid, bool is_stream_table);
+/* That lock alone.  False: !wait, and somebody is in the way. */
+extern bool pgt_maintain_lock(Oid relid, LOCKMODE lockmode, bool wait);
+/* relid, then everything it inherits from, nearest first, each once */
+extern List *pgt_lineage(Oid relid);
 
 typedef struct PgtBufferRead
 {

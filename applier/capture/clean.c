@@ -77,7 +77,7 @@ is_needed(Oid relid, Relation heap, Oid index)
 {
 	ListCell   *lc;
 
-	foreach(lc, pgt_dependency_readers(relid))
+	foreach(lc, pgt_dependency_deferred(relid))
 		if (needs_segment(lfirst(lc), heap, index))
 			return true;
 	return false;
@@ -161,7 +161,7 @@ give_up_readers(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, pgt_dependency_readers(relid))
+	foreach(lc, pgt_dependency_deferred(relid))
 		give_up_reader(relid, lfirst(lc));
 }
 

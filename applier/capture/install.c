@@ -52,25 +52,18 @@
 
 #include "applier/capture/buffer.h"
 #include "applier/capture/capture.h"
+#include "applier/capture/install.h"
 #include "applier/capture/target.h"
 #include "applier/catalog/catalog.h"
 #include "applier/catalog/coordination.h"
 #include "decoder/compat.h"
 
-/* The triggers a relation may carry; a set of them is a bit mask. */
-typedef struct TriggerKind
-{
-	const char *name;
-	int16		tgtype;			/* AFTER is zero */
-	bool		old_table;
-	bool		new_table;
-} TriggerKind;
-
+/* A set of kinds is a bit mask. */
 #define KIND_STATEMENT	0x07
 #define KIND_ROW		0x08
 #define KIND_TRUNCATE	0x10
 
-static const TriggerKind kinds[] = {
+static const PgtTriggerKind kinds[] = {
 	{"pgt_capture_insert", TRIGGER_TYPE_INSERT, false, true},
 	{"pgt_capture_update", TRIGGER_TYPE_UPDATE, true, true},
 	{"pgt_capture_delete", TRIGGER_TYPE_DELETE, true, false},
@@ -81,11 +74,18 @@ static const TriggerKind kinds[] = {
 
 /* ---- one relation's triggers ---- */
 
+Oid
+pgt_install_function(const char *name)
+{
+	return LookupFuncName(list_make2(makeString("pgtrickle"),
+									 makeString(pstrdup(name))),
+						  0, NULL, false);
+}
+
 static Oid
 capture_function(void)
 {
-	return LookupFuncName(list_make2(makeString("pgtrickle"), makeString("capture")),
-						  0, NULL, false);
+	return pgt_install_function("capture");
 }
 
 /* By a gate. */
@@ -121,9 +121,9 @@ required_kinds(Oid relid)
 	return required;
 }
 
-/* Which kinds are there; oids[] gets the trigger of each. */
-static int
-present_kinds(Oid relid, Oid function, Oid *oids)
+int
+pgt_install_present(Oid relid, Oid function, const PgtTriggerKind *among,
+					int namong, Oid *oids)
 {
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -141,8 +141,11 @@ present_kinds(Oid relid, Oid function, Oid *oids)
 
 		if (form->tgfoid != function || !form->tgisinternal)
 			continue;
-		for (int i = 0; i < lengthof(kinds); i++)
-			if (kinds[i].tgtype == form->tgtype)
+		for (int i = 0; i < namong; i++)
+			if (among[i].tgtype == form->tgtype &&
+				(among[i].old_table || among[i].new_table) ==
+				(!heap_attisnull(tuple, Anum_pg_trigger_tgoldtable, NULL) ||
+				 !heap_attisnull(tuple, Anum_pg_trigger_tgnewtable, NULL)))
 			{
 				present |= 1 << i;
 				oids[i] = form->oid;
@@ -164,8 +167,8 @@ transition_table(const char *name, bool is_new)
 	return t;
 }
 
-static void
-create_trigger(Oid relid, const TriggerKind *kind, Oid function)
+void
+pgt_install_create(Oid relid, const PgtTriggerKind *kind, Oid function)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 	ObjectAddress trigger,
@@ -175,7 +178,7 @@ create_trigger(Oid relid, const TriggerKind *kind, Oid function)
 	stmt->relation = makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
 								  get_rel_name(relid), -1);
 	stmt->row = (kind->tgtype & TRIGGER_TYPE_ROW) != 0;
-	stmt->timing = TRIGGER_TYPE_AFTER;
+	stmt->timing = kind->tgtype & TRIGGER_TYPE_TIMING_MASK;
 	stmt->events = kind->tgtype & TRIGGER_TYPE_EVENT_MASK;
 	if (kind->old_table)
 		stmt->transitionRels = lappend(stmt->transitionRels,
@@ -191,8 +194,8 @@ create_trigger(Oid relid, const TriggerKind *kind, Oid function)
 	CommandCounterIncrement();
 }
 
-static void
-drop_trigger(Oid oid)
+void
+pgt_install_drop(Oid oid)
 {
 	ObjectAddress trigger;
 
@@ -212,16 +215,17 @@ sync_triggers(Oid relid)
 	Oid			function = capture_function();
 	Oid			oids[lengthof(kinds)];
 	int			required = required_kinds(relid);
-	int			present = present_kinds(relid, function, oids);
+	int			present = pgt_install_present(relid, function, kinds,
+											  lengthof(kinds), oids);
 
 	for (int i = 0; i < lengthof(kinds); i++)
 	{
 		int			bit = 1 << i;
 
 		if ((required & bit) && !(present & bit))
-			create_trigger(relid, &kinds[i], function);
+			pgt_install_create(relid, &kinds[i], function);
 		else if (!(required & bit) && (present & bit))
-			drop_trigger(oids[i]);
+			pgt_install_drop(oids[i]);
 	}
 }
 
@@ -232,7 +236,8 @@ is_synced(Oid relid)
 	Oid			oids[lengthof(kinds)];
 
 	return required_kinds(relid) ==
-		present_kinds(relid, capture_function(), oids);
+		pgt_install_present(relid, capture_function(), kinds, lengthof(kinds),
+							oids);
 }
 
 /* ---- the source as a whole ---- */
@@ -255,8 +260,8 @@ is_subscribed(Oid relid)
 	return found;
 }
 
-static char *
-wanted_form(Oid relid, List *tree)
+char *
+pgt_install_form(Oid relid, List *tree)
 {
 	ListCell   *lc;
 
@@ -270,8 +275,8 @@ wanted_form(Oid relid, List *tree)
 }
 
 /* The relation and its descendants, locked, parents first. */
-static List *
-lock_tree(Oid relid, LOCKMODE lockmode)
+List *
+pgt_install_lock_tree(Oid relid, LOCKMODE lockmode)
 {
 	LockRelationOid(relid, lockmode);
 	return find_all_inheritors(relid, lockmode, NULL);
@@ -287,8 +292,8 @@ refuse(Oid relid, const char *what, const char *hint)
 			 errhint("%s", hint)));
 }
 
-static void
-check_capturable(Oid relid, List *tree)
+void
+pgt_install_check(Oid relid, List *tree)
 {
 	ListCell   *lc;
 	char		relkind = get_rel_relkind(relid);
@@ -418,7 +423,7 @@ new_source(Oid relid, bool is_stream_table, List *tree)
 
 	source->relid = relid;
 	source->cdc_mode = is_stream_table ? "STREAM" : "TRIGGER";
-	source->capture_form = is_stream_table ? "none" : wanted_form(relid, tree);
+	source->capture_form = is_stream_table ? "none" : pgt_install_form(relid, tree);
 	source->switched_at = InvalidFullTransactionId;
 	source->since = GetCurrentTimestamp();
 	return source;
@@ -436,9 +441,9 @@ pgt_capture_start(Oid relid, const AttrNumber *columns, int ncolumns,
 	if (already_captured(relid, columns, ncolumns))
 		return;
 
-	tree = lock_tree(relid, ShareRowExclusiveLock);
+	tree = pgt_install_lock_tree(relid, ShareRowExclusiveLock);
 	if (!is_stream_table)
-		check_capturable(relid, tree);
+		pgt_install_check(relid, tree);
 	pgt_buffer_create(relid);
 	lock_source_row(relid);
 	source = pgt_source_get(relid, true);
@@ -466,14 +471,15 @@ pgt_capture_stop_if_unused(Oid relid)
 {
 	List	   *tree = NIL;
 
+	pgt_maintain_stop_if_unused(relid);
 	if (pgt_source_get(relid, true) == NULL ||
-		pgt_dependency_readers(relid) != NIL)
+		pgt_dependency_deferred(relid) != NIL)
 		return;
 	if (get_rel_name(relid) != NULL)
-		tree = lock_tree(relid, AccessExclusiveLock);
+		tree = pgt_install_lock_tree(relid, AccessExclusiveLock);
 	lock_source_row(relid);
 	if (pgt_source_get(relid, true) == NULL ||
-		pgt_dependency_readers(relid) != NIL)
+		pgt_dependency_deferred(relid) != NIL)
 		return;
 	pgt_source_delete(relid);
 	CommandCounterIncrement();
@@ -511,12 +517,12 @@ pgt_capture_repair(Oid relid)
 	ListCell   *lc;
 
 	if (source != NULL && strcmp(source->capture_form, "none") != 0 &&
-		strcmp(source->capture_form, wanted_form(relid, tree)) != 0)
+		strcmp(source->capture_form, pgt_install_form(relid, tree)) != 0)
 	{
-		tree = lock_tree(relid, AccessExclusiveLock);
+		tree = pgt_install_lock_tree(relid, AccessExclusiveLock);
 		lock_source_row(relid);
 		source = pgt_source_get(relid, false);
-		source->capture_form = wanted_form(relid, tree);
+		source->capture_form = pgt_install_form(relid, tree);
 		pgt_source_update(source);
 		CommandCounterIncrement();
 	}
@@ -527,6 +533,7 @@ pgt_capture_repair(Oid relid)
 		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 		sync_triggers(lfirst_oid(lc));
 	}
+	pgt_maintain_repair(relid);
 }
 
 void
@@ -536,4 +543,5 @@ pgt_capture_repair_all(void)
 
 	foreach(lc, pgt_source_all())
 		pgt_capture_repair(((PgtSource *) lfirst(lc))->relid);
+	pgt_maintain_repair_all();
 }

@@ -11,6 +11,7 @@
 #include "utils/relcache.h"
 
 #include "applier/capture/buffer.h"
+#include "applier/capture/capture.h"
 #include "decoder/wire.h"
 
 /* A source that a relation's rows belong to: itself or an ancestor. */
@@ -44,8 +45,5 @@ typedef struct PgtTargets
 /* The relation's targets, from this backend's cache; valid until the next
  * invalidation is processed. */
 extern PgtTargets *pgt_targets_get(Relation rel);
-
-/* relid, then everything it inherits from, nearest first, each once */
-extern List *pgt_lineage(Oid relid);
 
 #endif							/* PGT_TARGET_H */

@@ -27,6 +27,7 @@ typedef enum PgtCatalogTable
 	PGT_TABLE_PROGRESS,
 	PGT_TABLE_SOURCES,
 	PGT_TABLE_DEPENDENCIES,
+	PGT_TABLE_IMMEDIATE,
 	PGT_TABLE_HISTORY,
 	PGT_TABLE_GATES,
 	PGT_TABLE_WATERMARKS,
@@ -94,6 +95,8 @@ extern void pgt_stream_table_set_status(int64 pgt_id, const char *status,
 										bool needs_reinit,
 										const char *reinit_reason);
 extern void pgt_stream_table_delete(int64 pgt_id);	/* all rows, dependencies, history */
+/* Is its refresh mode IMMEDIATE?  Reads the definition's row only. */
+extern bool pgt_stream_table_is_immediate(int64 pgt_id);
 
 /* Cheap test for hooks: is relid a stream table / a table of the engine
  * (buffer, state)?  Answered from a per-backend set, kept by invalidation. */
@@ -169,7 +172,15 @@ typedef struct PgtDependency
 
 extern List *pgt_dependency_of(int64 pgt_id);	/* of PgtDependency* */
 extern List *pgt_dependency_readers(Oid source_relid);	/* of PgtDependency* */
+/* Those that are refreshed from its change buffer, and those that its writers
+ * maintain (refresh_mode IMMEDIATE). */
+extern List *pgt_dependency_deferred(Oid source_relid);
+extern List *pgt_dependency_immediate(Oid source_relid);
 extern void pgt_dependency_replace(int64 pgt_id, List *dependencies);
+
+/* ---- markers of IMMEDIATE stream tables; see marker.c ---- */
+extern void pgt_marker_insert(int64 pgt_id);
+extern void pgt_marker_bump(const PgtStreamTable *st);
 
 /* ---- history ---- */
 typedef struct PgtRefreshRecord

@@ -57,6 +57,34 @@ pgt_dependency_readers(Oid source_relid)
 	return load(&key, "pgt_dependencies_source");
 }
 
+static List *
+readers_by_mode(Oid source_relid, bool immediate)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pgt_dependency_readers(source_relid))
+	{
+		PgtDependency *d = lfirst(lc);
+
+		if (pgt_stream_table_is_immediate(d->pgt_id) == immediate)
+			result = lappend(result, d);
+	}
+	return result;
+}
+
+List *
+pgt_dependency_deferred(Oid source_relid)
+{
+	return readers_by_mode(source_relid, false);
+}
+
+List *
+pgt_dependency_immediate(Oid source_relid)
+{
+	return readers_by_mode(source_relid, true);
+}
+
 void
 pgt_dependency_replace(int64 pgt_id, List *dependencies)
 {

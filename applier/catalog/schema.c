@@ -27,6 +27,7 @@ static const char *const table_names[] = {
 	[PGT_TABLE_PROGRESS] = "pgt_progress",
 	[PGT_TABLE_SOURCES] = "pgt_sources",
 	[PGT_TABLE_DEPENDENCIES] = "pgt_dependencies",
+	[PGT_TABLE_IMMEDIATE] = "pgt_immediate",
 	[PGT_TABLE_HISTORY] = "pgt_refresh_history",
 	[PGT_TABLE_GATES] = "pgt_source_gates",
 	[PGT_TABLE_WATERMARKS] = "pgt_watermarks",

@@ -186,6 +186,27 @@ load_definition(PgtStreamTable *st)
 	return HeapTupleIsValid(tuple);
 }
 
+bool
+pgt_stream_table_is_immediate(int64 pgt_id)
+{
+	PgtTableScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	PgtRow		row;
+	bool		result = false;
+
+	pgt_table_key_int8(&key, D_ID, pgt_id);
+	pgt_table_begin(&scan, PGT_TABLE_DEFINITIONS, AccessShareLock, NULL, &key, 1);
+	tuple = pgt_table_next(&scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		pgt_table_deform(&scan, tuple, &row);
+		result = strcmp(pgt_row_get_text(&row, D_MODE), "IMMEDIATE") == 0;
+	}
+	pgt_table_end(&scan);
+	return result;
+}
+
 static PgtStreamTable *
 load_by_key(ScanKey key, const char *index_name)
 {
@@ -337,6 +358,7 @@ pgt_stream_table_insert(PgtStreamTable *st)
 	state_to_row(st, &row);
 	pgt_table_insert(PGT_TABLE_STATE, &row);
 	pgt_progress_insert(st->pgt_id);
+	pgt_marker_insert(st->pgt_id);
 	invalidate_relid_set();
 	return st->pgt_id;
 }
@@ -382,6 +404,9 @@ pgt_stream_table_set_status(int64 pgt_id, const char *status,
 	st->reinit_reason = reinit_reason ? pstrdup(reinit_reason) : NULL;
 	state_to_row(st, &row);
 	update_row(PGT_TABLE_STATE, pgt_id, &row);
+	/* writers of an IMMEDIATE one keep in mind whether it is maintained */
+	if (strcmp(st->refresh_mode, "IMMEDIATE") == 0)
+		invalidate_relid_set();
 }
 
 static void
@@ -404,6 +429,7 @@ pgt_stream_table_delete(int64 pgt_id)
 {
 	delete_rows(PGT_TABLE_STATE, 1, NULL, pgt_id);
 	delete_rows(PGT_TABLE_PROGRESS, 1, NULL, pgt_id);
+	delete_rows(PGT_TABLE_IMMEDIATE, 1, NULL, pgt_id);
 	delete_rows(PGT_TABLE_DEPENDENCIES, 1, NULL, pgt_id);
 	delete_rows(PGT_TABLE_HISTORY, 2, "pgt_refresh_history_st", pgt_id);
 	delete_rows(PGT_TABLE_DEFINITIONS, 1, NULL, pgt_id);

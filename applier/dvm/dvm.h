@@ -122,6 +122,12 @@ typedef struct PgtSourceDelta
 extern PgtSourceDelta *pgt_program_sources(const PgtProgram *program,
 										   int *nsources);
 
+/* How many inputs of the program have a delta: a source that is read twice
+ * counts twice. */
+extern int	pgt_program_changed_inputs(const PgtProgram *program,
+									   const PgtSourceDelta *deltas,
+									   int ndeltas);
+
 typedef struct PgtRunResult
 {
 	int64		rows_inserted;	/* an UPDATE of a stored row counts in both */

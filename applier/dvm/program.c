@@ -222,6 +222,25 @@ pgt_program_sources(const PgtProgram *program, int *nsources)
 	return deltas;
 }
 
+int
+pgt_program_changed_inputs(const PgtProgram *program,
+						   const PgtSourceDelta *deltas, int ndeltas)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	for (int i = 0; i < ndeltas; i++)
+		foreach(lc, program->ops)
+		{
+			const PgtScanOp *scan = lfirst(lc);
+
+			if (deltas[i].delta != NULL && scan->op.kind == PGT_OP_SCAN &&
+				scan->relid == deltas[i].relid)
+				n++;
+		}
+	return n;
+}
+
 TupleDesc
 pgt_program_output_desc(const PgtProgram *program)
 {

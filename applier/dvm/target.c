@@ -139,7 +139,6 @@ pgt_target_open(Oid relid, TupleDesc rowdesc, Tuplestorestate *out,
 	PgtTarget  *target = palloc0(sizeof(PgtTarget));
 
 	target->rel = table_open(relid, RowExclusiveLock);
-	CheckTableNotInUse(target->rel, "refresh");
 	map_columns(target, rowdesc);
 	pgt_rowid_get(relid, &target->id);
 	target->index = index_open(target->id.index, RowExclusiveLock);

@@ -27,6 +27,7 @@
 #include "applier/capture/capture.h"
 #include "applier/dvm/op.h"
 #include "applier/refresh/attach.h"
+#include "applier/refresh/immediate.h"
 
 /* ---- mode and rights ---- */
 
@@ -36,19 +37,26 @@ pgt_attach_choose_mode(const PgtQueryCheck *check, const char *refresh_mode,
 {
 	*reason = NULL;
 	if (check->refused ||
-		(check->full_only && strcmp(refresh_mode, "DIFFERENTIAL") == 0))
+		(check->full_only && (strcmp(refresh_mode, "DIFFERENTIAL") == 0 ||
+							  strcmp(refresh_mode, "IMMEDIATE") == 0)))
 		pgt_query_refuse(check, refresh_mode, query_text);
 	if (strcmp(refresh_mode, "FULL") == 0)
 		return "FULL";
+	if (strcmp(refresh_mode, "IMMEDIATE") == 0)
+		return "IMMEDIATE";
 	if (!check->full_only)
 		return "DIFFERENTIAL";
 	*reason = psprintf("%s is not maintained differentially", check->construct);
 	return "FULL";
 }
 
-/* Triggers on another's table are that owner's business. */
+/*
+ * Triggers on another's table are that owner's business.  An IMMEDIATE stream
+ * table puts its expressions into the statements that change its sources, also
+ * where the source is a stream table itself.
+ */
 void
-pgt_attach_check_rights(const PgtQueryCheck *check)
+pgt_attach_check_rights(const PgtQueryCheck *check, bool immediate)
 {
 	ListCell   *lc;
 
@@ -56,7 +64,8 @@ pgt_attach_check_rights(const PgtQueryCheck *check)
 	{
 		const PgtSourceUse *use = lfirst(lc);
 
-		if (strcmp(use->source_type, "TABLE") != 0)
+		if (strcmp(use->source_type, "TABLE") != 0 &&
+			!(immediate && strcmp(use->source_type, "STREAM_TABLE") == 0))
 			continue;
 		if (pg_class_aclcheck(use->relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
 			ereport(ERROR,
@@ -218,7 +227,7 @@ refuse_cycle(const PgtStreamTable *st, List *dependencies)
 /* ---- all of it ---- */
 
 static void
-start_capture(List *dependencies)
+start_capture(List *dependencies, bool immediate)
 {
 	ListCell   *lc;
 
@@ -226,8 +235,13 @@ start_capture(List *dependencies)
 	{
 		const PgtDependency *d = lfirst(lc);
 
-		if (strcmp(d->source_type, "TABLE") == 0 ||
-			strcmp(d->source_type, "STREAM_TABLE") == 0)
+		if (strcmp(d->source_type, "TABLE") != 0 &&
+			strcmp(d->source_type, "STREAM_TABLE") != 0)
+			continue;
+		if (immediate)
+			pgt_maintain_start(d->source_relid,
+							   strcmp(d->source_type, "STREAM_TABLE") == 0);
+		else
 			pgt_capture_start(d->source_relid, d->columns, d->ncolumns,
 							  strcmp(d->source_type, "STREAM_TABLE") == 0);
 	}
@@ -242,13 +256,14 @@ pgt_attach_sources(PgtStreamTable *st, const PgtQueryCheck *check)
 	ListCell   *lc;
 
 	refuse_cycle(st, dependencies);
+	pgt_immediate_check_sources(st, dependencies);
 	delete_dependencies(st->relid);
 	CommandCounterIncrement();
 	record_dependencies(st->relid, check);
 	pgt_dependency_replace(st->pgt_id, dependencies);
 	CommandCounterIncrement();
 
-	start_capture(dependencies);
+	start_capture(dependencies, strcmp(st->refresh_mode, "IMMEDIATE") == 0);
 	foreach(lc, old)
 		pgt_capture_stop_if_unused(((PgtDependency *) lfirst(lc))->source_relid);
 	CommandCounterIncrement();

@@ -7,7 +7,7 @@
 #include "applier/catalog/catalog.h"
 #include "applier/dvm/dvm.h"
 
-/* DIFFERENTIAL or FULL; *reason says why it is not what was asked for.  Raises
+/* DIFFERENTIAL, FULL or IMMEDIATE; *reason says why it is not what was asked for.  Raises
  * where the query is refused in refresh_mode. */
 extern const char *pgt_attach_choose_mode(const PgtQueryCheck *check,
 										  const char *refresh_mode,
@@ -15,7 +15,8 @@ extern const char *pgt_attach_choose_mode(const PgtQueryCheck *check,
 										  char **reason);
 
 /* 42501 unless the current user may have triggers on every table read. */
-extern void pgt_attach_check_rights(const PgtQueryCheck *check);
+extern void pgt_attach_check_rights(const PgtQueryCheck *check,
+									bool immediate);
 
 /* A key that no longer holds would refuse right rows: then the rows are told
  * apart by their hash.  Changes st, not its catalog row. */

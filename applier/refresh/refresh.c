@@ -35,6 +35,7 @@
 
 #include "applier/refresh/hold.h"
 #include "applier/refresh/identity.h"
+#include "applier/refresh/immediate.h"
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
 #include "applier/settings.h"
@@ -56,6 +57,7 @@ typedef struct Refresh
 	bool		by_scheduler;	/* gates and watermarks hold it */
 	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
+	Tuplestorestate *passed_on; /* the stream table's own delta, for readers */
 	instr_time	start;
 } Refresh;
 
@@ -73,6 +75,12 @@ static bool
 is_full(const PgtStreamTable *st)
 {
 	return strcmp(st->effective_mode, "FULL") == 0;
+}
+
+static bool
+is_immediate(const PgtStreamTable *st)
+{
+	return strcmp(st->refresh_mode, "IMMEDIATE") == 0;
 }
 
 static bool
@@ -140,6 +148,8 @@ pgt_refresh_is_needed(const PgtStreamTable *st)
 	if (!p->is_populated || p->frontier == NULL || st->needs_reinit ||
 		is_from_elsewhere(st))
 		return true;
+	if (is_immediate(st))
+		return !pgt_immediate_is_active(st);
 	dependencies = pgt_dependency_of(st->pgt_id);
 	return ages_by_itself(st, dependencies) ||
 		has_pending(dependencies, p->frontier);
@@ -180,17 +190,38 @@ begin_result(PgtRefreshResult *result, const char *action)
 	result->action = action;
 }
 
-static void
-refuse_source_states(const PgtStreamTable *st)
+/*
+ * Writers of an IMMEDIATE stream table lock tables first, so do we.  It starts
+ * to be maintained by them at this transaction's commit: they must all have
+ * ended, and the snapshot be taken after.
+ */
+static bool
+lock_immediate(int64 pgt_id, bool wait)
 {
-	if (strcmp(st->effective_mode, "IMMEDIATE") == 0)
-		elog(ERROR, "IMMEDIATE stream tables are not refreshed");
+	PgtStreamTable *st = pgt_stream_table_get(pgt_id, true);
+	bool		active;
+
+	if (st == NULL || !is_immediate(st))
+		return true;
+	active = pgt_immediate_is_active(st);
+	if (!active && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot fill stream table \"%s\" at this isolation level", st->name),
+				 errdetail("It is IMMEDIATE, and the transaction's snapshot may be older than what its writers committed."),
+				 errhint("Refresh it at READ COMMITTED, or leave it to the scheduler.")));
+	return pgt_immediate_lock_sources(st, !active, wait);
 }
 
 /* Take S, and be sure that it lies after the stored frontier. */
 static void
 take_snapshot(Refresh *r)
 {
+	if (is_immediate(r->st))
+	{
+		pgt_marker_bump(r->st);
+		CommandCounterIncrement();
+	}
 	PushCopiedSnapshot(GetTransactionSnapshot());
 	r->snapshot_time = GetCurrentTimestamp();
 	r->frontier = pgt_frontier_from_snapshot(GetActiveSnapshot(),
@@ -303,7 +334,8 @@ choose_action(Refresh *r)
 		r->full_reason = "the stored frontier belongs to another server or database";
 		return "REINITIALIZE";
 	}
-	if (capture_is_stopped(r) || r->mode == PGT_REFRESH_FULL)
+	if (capture_is_stopped(r) || r->mode == PGT_REFRESH_FULL ||
+		is_immediate(r->st))
 		return "FULL";
 	if (is_full(r->st))
 	{
@@ -330,6 +362,7 @@ static void
 run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 {
 	bool		has_readers = pgt_dependency_readers(r->st->relid) != NIL;
+	TupleDesc	desc = pgt_program_output_desc(r->program);
 	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, pgt_refresh_work_mem) : NULL;
 	PgtRunResult run = {0};
 
@@ -344,12 +377,29 @@ run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 	result->rows_deleted = run.rows_deleted;
 	if (has_readers && (run.rows_inserted > 0 || run.rows_deleted > 0))
 	{
-		pgt_buffer_append_delta(r->st->relid, out,
-								pgt_program_output_desc(r->program));
-		pgt_capture_touch(r->st->relid);
+		if (!is_immediate(r->st) || pgt_dependency_deferred(r->st->relid) != NIL)
+		{
+			pgt_buffer_append_delta(r->st->relid, out, desc);
+			pgt_capture_touch(r->st->relid);
+		}
+		r->passed_on = out;
 	}
-	if (out != NULL)
+	if (out != NULL && r->passed_on == NULL)
 		tuplestore_end(out);
+}
+
+/* IMMEDIATE stream tables on an IMMEDIATE one follow in this transaction, as
+ * their own owners; after this one's progress has been stored. */
+static void
+pass_on(Refresh *r)
+{
+	if (r->passed_on == NULL)
+		return;
+	if (is_immediate(r->st))
+		pgt_immediate_pass_on(r->st->relid, pgt_program_output_desc(r->program),
+							  r->passed_on);
+	tuplestore_end(r->passed_on);
+	r->passed_on = NULL;
 }
 
 /* They may have spilled to files, which do not go with the memory. */
@@ -470,6 +520,7 @@ refresh_as_owner(Refresh *r, PgtRefreshResult *result)
 					   r->st->pinned_settings);
 	refresh_locked(r, result);
 	pgt_identity_leave(&identity);
+	pass_on(r);
 }
 
 /* Errors that a delta can raise where the query does not (DESIGN.md 5), and
@@ -527,11 +578,14 @@ load(Refresh *r, int64 pgt_id, PgtRefreshMode mode, bool wait)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the stream table was dropped while its refresh waited")));
-	refuse_source_states(r->st);
 	r->progress = pgt_progress_get(pgt_id);
 	r->dependencies = pgt_dependency_of(pgt_id);
 	r->mode = mode;
 	if (!pgt_lock_relations(r->st->relid, r->dependencies, wait))
+		return false;
+	/* another session may have stopped its maintenance meanwhile */
+	if (is_immediate(r->st) && !pgt_immediate_is_active(r->st) &&
+		!pgt_immediate_lock_sources(r->st, true, wait))
 		return false;
 	if (!is_full(r->st))
 		pgt_lock_check_not_written(r->st->name, r->dependencies);
@@ -553,13 +607,17 @@ pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 	INSTR_TIME_SET_CURRENT(r.start);
 	r.by_scheduler = !wait_for_tables;	/* who waits for nothing */
 	begin_result(result, "SKIPPED");
-	if (!pgt_lock_refresh(pgt_id, wait))
+	if (pgt_stream_table_is_immediate(pgt_id) &&
+		!lock_immediate(pgt_id, wait_for_tables))
+		result->reason = "a source of the stream table is being written by another session";
+	else if (!pgt_lock_refresh(pgt_id, wait))
 		result->reason = "another refresh is running";
 	else if (!load(&r, pgt_id, mode, wait_for_tables))
 		result->reason = "a table it reads or writes is locked by another session";
 	else
 	{
-		if (allow_full_retry && mode != PGT_REFRESH_FULL && !is_full(r.st))
+		if (allow_full_retry && mode != PGT_REFRESH_FULL && !is_full(r.st) &&
+			!is_immediate(r.st))
 			failure = refresh_guarded(&r, result);
 		else
 			refresh_as_owner(&r, result);

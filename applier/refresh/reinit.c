@@ -74,7 +74,7 @@ pgt_refresh_reinitialise(PgtStreamTable *st)
 	st->effective_mode = pstrdup(pgt_attach_choose_mode(check, st->refresh_mode,
 														st->defining_query,
 														&st->effective_mode_reason));
-	pgt_attach_check_rights(check);
+	pgt_attach_check_rights(check, strcmp(st->refresh_mode, "IMMEDIATE") == 0);
 	check_columns(st, query);
 	pgt_attach_check_identity(st, expanded);
 
