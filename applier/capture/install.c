@@ -492,7 +492,7 @@ pgt_capture_stop_if_unused(Oid relid)
 void
 pgt_capture_gate(Oid relid)
 {
-	sync_tree(lock_tree(relid, AccessExclusiveLock));
+	sync_tree(pgt_install_lock_tree(relid, AccessExclusiveLock));
 }
 
 /* Under the lock every writer that was not captured has ended; the mark comes
@@ -500,7 +500,7 @@ pgt_capture_gate(Oid relid)
 void
 pgt_capture_ungate(Oid relid)
 {
-	sync_tree(lock_tree(relid, ShareRowExclusiveLock));
+	sync_tree(pgt_install_lock_tree(relid, ShareRowExclusiveLock));
 	pgt_buffer_append_lost(relid, psprintf("capture of source \"%s\" was stopped by a gate",
 										   get_rel_name(relid)));
 }
