@@ -54,6 +54,7 @@ REGRESS = \
 	refresh_lucky \
 	dvm_setup \
 	dvm_joins \
+	dvm_outer_joins \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \

@@ -183,6 +183,39 @@ pgt_flatten_join_aliases(Query *query, Node *node)
 #endif
 }
 
+/* 18 knows columns of OLD and NEW */
+static inline void
+pgt_expand_rte(RangeTblEntry *rte, int rtindex, List **names, List **vars)
+{
+#if PG_VERSION_NUM >= 180000
+	expandRTE(rte, rtindex, 0, VAR_RETURNING_DEFAULT, -1, false, names, vars);
+#else
+	expandRTE(rte, rtindex, 0, -1, false, names, vars);
+#endif
+}
+
+/* 16 lets a column say which outer joins may have made it null */
+static inline void
+pgt_set_nulling_join(Var *var, int rtindex)
+{
+#if PG_VERSION_NUM >= 160000
+	var->varnullingrels = bms_make_singleton(rtindex);
+#else
+	(void) var;
+	(void) rtindex;
+#endif
+}
+
+static inline void
+pgt_clear_nulling(Var *var)
+{
+#if PG_VERSION_NUM >= 160000
+	var->varnullingrels = NULL;
+#else
+	(void) var;
+#endif
+}
+
 /* 18 added a range table entry for the grouping step: take it out again */
 static inline void
 pgt_flatten_grouping(Query *query)

@@ -33,6 +33,7 @@
 
 #include "applier/dvm/block.h"
 #include "applier/dvm/items.h"
+#include "applier/dvm/outer.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/qtree.h"
 #include "decoder/compat.h"
@@ -128,6 +129,8 @@ pgt_op_new_state(const PgtOp *op)
 			if (list_length(branches) == 1)
 				return linitial(branches);
 			return pgt_qtree_union_all(branches, op->outdesc);
+		case PGT_OP_OUTER:
+			return pgt_outer_new_state((const PgtOuterOp *) op);
 		default:
 			if (op->methods != NULL && op->methods->state_attno == NULL)
 				return op->methods->new_state(op);

@@ -566,22 +566,6 @@ check_rte(Check *c, const RangeTblEntry *rte)
 	}
 }
 
-static const char *
-join_name(JoinType type)
-{
-	switch (type)
-	{
-		case JOIN_LEFT:
-			return "LEFT JOIN";
-		case JOIN_RIGHT:
-			return "RIGHT JOIN";
-		case JOIN_FULL:
-			return "FULL JOIN";
-		default:
-			return "a join of this kind";
-	}
-}
-
 static void
 check_from(Check *c, const Query *query, Node *node)
 {
@@ -593,9 +577,6 @@ check_from(Check *c, const Query *query, Node *node)
 	{
 		JoinExpr   *join = (JoinExpr *) node;
 
-		if (join->jointype != JOIN_INNER)
-			no_delta(c, join_name(join->jointype), NULL,
-					  exprLocation(join->quals));
 		check_from(c, query, join->larg);
 		check_from(c, query, join->rarg);
 		check_walker(join->quals, c);
@@ -842,6 +823,8 @@ check_normalised_level(Check *c, const Query *query)
 	foreach(lc, query->rtable)
 		if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_SUBQUERY)
 			check_normalised_level(c, lfirst_node(RangeTblEntry, lc)->subquery);
+	if (!pgt_from_fits(query))
+		full_only(c, "LATERAL on one side of an outer join", NULL, -1);
 	check_aggregates(c, query);
 	if (query->groupClause == NIL)
 		return;

@@ -237,8 +237,8 @@ scan_column_number(const PgtScanOp *scan, AttrNumber attno)
 
 /* ---- BLOCK ---- */
 
-static PgtOp *
-compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
+PgtOp *
+pgt_compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
 {
 	if (rte->rtekind == RTE_RELATION)
 		return compile_scan(c, rte);
@@ -254,20 +254,14 @@ to_input(const Var *of, void *arg)
 {
 	PgtLevelInputs *in = arg;
 	Var		   *var = copyObject(unconstify(Var *, of));
-	int			number = in->number[var->varno];
+	PgtOp	   *leaf = in->leaf[of->varno];
 
-	if (number <= 0)
+	if (in->number[of->varno] <= 0 || (leaf != NULL && of->varattno <= 0))
 		elog(ERROR, "unexpected column reference");
-	if (number <= list_length(in->ops))
-	{
-		PgtOp	   *op = list_nth(in->ops, number - 1);
-
-		if (var->varattno <= 0)
-			elog(ERROR, "unexpected column reference");
-		if (op->kind == PGT_OP_SCAN)
-			var->varattno = scan_column_number((PgtScanOp *) op, var->varattno);
-	}
-	var->varno = number;
+	if (leaf != NULL && leaf->kind == PGT_OP_SCAN)
+		var->varattno = scan_column_number((PgtScanOp *) leaf, of->varattno);
+	var->varattno += in->base[of->varno];
+	var->varno = in->number[of->varno];
 	var->varnosyn = var->varno;
 	var->varattnosyn = var->varattno;
 	var->location = -1;
@@ -280,20 +274,19 @@ pgt_compile_to_inputs(PgtLevelInputs *in, void *expr)
 	return (Expr *) pgt_map_vars(expr, to_input, in);
 }
 
-/* Items are numbered after the inputs. */
-static void
-compile_items(const Query *query, List *rtindexes, PgtLevelInputs *in)
+void
+pgt_compile_items(const Query *query, List *rtindexes, PgtLevelInputs *in)
 {
 	ListCell   *lc;
 
 	foreach(lc, rtindexes)
 	{
-		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), query->rtable);
+		int			rtindex = lfirst_int(lc);
 
-		if (!pgt_item_is_pure(rte))
-			continue;
-		in->items = lappend(in->items, rte);
-		in->number[lfirst_int(lc)] = list_length(in->ops) + list_length(in->items);
+		in->items = lappend(in->items, rt_fetch(rtindex, query->rtable));
+		in->number[rtindex] = list_length(in->ops) + list_length(in->items);
+		in->base[rtindex] = 0;
+		in->leaf[rtindex] = NULL;
 	}
 	foreach(lc, in->items)
 	{
@@ -308,24 +301,13 @@ PgtLevelInputs *
 pgt_compile_from(PgtCompiler *c, const Query *query)
 {
 	PgtLevelInputs *in = palloc0(sizeof(PgtLevelInputs));
-	List	   *rtindexes;
-	List	   *quals;
-	ListCell   *lc;
+	int			n = list_length(query->rtable) + 1;
+	List	   *quals = NIL;
 
-	in->number = palloc0(sizeof(int) * (list_length(query->rtable) + 1));
-	pgt_compile_flatten_from(query, &rtindexes, &quals);
-	foreach(lc, rtindexes)
-	{
-		RangeTblEntry *rte = rt_fetch(lfirst_int(lc), query->rtable);
-
-		if (pgt_item_is_pure(rte))
-			continue;
-		in->ops = lappend(in->ops, compile_rte(c, rte));
-		in->fences = lappend_int(in->fences, rte->rtekind == RTE_SUBQUERY &&
-								 rte->security_barrier);
-		in->number[lfirst_int(lc)] = list_length(in->ops);
-	}
-	compile_items(query, rtindexes, in);
+	in->number = palloc0(sizeof(int) * n);
+	in->base = palloc0(sizeof(int) * n);
+	in->leaf = palloc0(sizeof(PgtOp *) * n);
+	pgt_from_add(c, query, (Node *) query->jointree, in, &quals);
 	in->quals = (List *) pgt_compile_to_inputs(in, quals);
 	return in;
 }
@@ -530,7 +512,8 @@ mark_readable(PgtOp *op, bool joined)
 		op->readable |= joined;
 		joined = false;
 	}
-	else if (op->kind == PGT_OP_BLOCK && list_length(op->inputs) > 1)
+	else if ((op->kind == PGT_OP_BLOCK && list_length(op->inputs) > 1) ||
+			 op->kind == PGT_OP_OUTER)
 		joined = true;
 	foreach(lc, op->inputs)
 		mark_readable(lfirst(lc), joined);

@@ -63,9 +63,15 @@ extern PgtOp *pgt_compile_query(const Query *expanded, List **ops,
 extern Query *pgt_compile_normalise(const Query *expanded);
 
 /* FROM of a normalised level, flattened: range table indexes in order, and the
- * conditions of WHERE and of all inner joins, as one list under AND. */
+ * conditions of WHERE and of all joins, whatever their kind, as one list. */
 extern void pgt_compile_flatten_from(const Query *query, List **rtindexes,
 									 List **quals);
+
+/*
+ * Can a normalised level's FROM be compiled?  Not if a function on one side of
+ * an outer join takes columns of the other.
+ */
+extern bool pgt_from_fits(const Query *query);
 
 /* A copy of node with "operand" in place of every CaseTestExpr. */
 extern Node *pgt_replace_case_test(Node *node, Node *operand);

@@ -1,6 +1,6 @@
 /*
  * applier/dvm/compiler.h - what the files of the compiler share: compile.c
- * (levels, FROM, blocks), grouping.c (GROUP BY, aggregates, DISTINCT) and
+ * (levels, blocks), from.c (joins), grouping.c (GROUP BY, aggregates, DISTINCT) and
  * setop.c (set operations).
  * Private to them.
  */
@@ -33,6 +33,8 @@ typedef struct PgtLevelInputs
 	List	   *fences;			/* of int: security barrier? */
 	List	   *items;			/* of RangeTblEntry*: the pure ones, see items.h */
 	int		   *number;			/* range table index -> input or item, from 1 */
+	int		   *base;			/* ... -> columns before it in that input */
+	PgtOp	  **leaf;			/* ... -> its own operator, below joins; NULL: an item */
 	List	   *quals;			/* of Node*, in terms of the inputs */
 } PgtLevelInputs;
 
@@ -53,6 +55,13 @@ extern void pgt_compile_finish_op(PgtCompiler *c, PgtOp *op, PgtOpKind kind,
 extern PgtLevelInputs *pgt_compile_from(PgtCompiler *c, const Query *query);
 extern Expr *pgt_compile_to_inputs(PgtLevelInputs *in, void *expr);
 
+/* Those pure entries are the level's items, numbered after its inputs. */
+extern void pgt_compile_items(const Query *query, List *rtindexes,
+							  PgtLevelInputs *in);
+
+/* What one entry of FROM is. */
+extern PgtOp *pgt_compile_rte(PgtCompiler *c, const RangeTblEntry *rte);
+
 /* A block over all inputs of a level; names may be NIL. */
 extern PgtOp *pgt_compile_block(PgtCompiler *c, PgtLevelInputs *in,
 								List *exprs, List *names);
@@ -65,6 +74,15 @@ extern PgtOp *pgt_compile_repeat(PgtCompiler *c, PgtOp *input, Expr *copies,
 
 /* Output columns of a level: expressions and names. */
 extern void pgt_compile_output(const Query *query, List **exprs, List **names);
+
+/* ---- from.c ---- */
+
+/*
+ * Add what a node of FROM stands for to the inputs of a level; conditions of
+ * WHERE and inner joins are added to "quals", in the level's terms.
+ */
+extern void pgt_from_add(PgtCompiler *c, const Query *query, Node *node,
+						 PgtLevelInputs *in, List **quals);
 
 /* ---- grouping.c ---- */
 

@@ -32,6 +32,7 @@
 #include "applier/dvm/block.h"
 #include "applier/dvm/deparse.h"
 #include "applier/dvm/explain.h"
+#include "applier/dvm/outer.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/program.h"
 #include "decoder/compat.h"
@@ -370,6 +371,45 @@ pgt_reduce_explain(const PgtOp *op, PgtExplain *e)
 	advise_recompute(e, reduce);
 }
 
+/* Both sides are looked up by the columns compared for equality. */
+static void
+advise_outer(PgtExplain *e, const PgtOuterOp *o)
+{
+	for (int i = 0; i < o->nkeys; i++)
+	{
+		Node	   *sides[2] = {o->keys[i].left, o->keys[i].right};
+
+		for (int side = 0; side < 2; side++)
+			if (IsA(sides[side], Var))
+				pgt_explain_advise(e, &o->op, list_nth(o->op.inputs, side),
+								   ((Var *) sides[side])->varattno);
+	}
+	if (o->nkeys == 0 && !o->keyed)
+		pgt_explain_say(e, &o->op, "note",
+						"no equality between the sides: a change of the right one reads the left one whole");
+}
+
+static void
+explain_outer(PgtExplain *e, PgtOuterOp *o)
+{
+	MemoryContext context = e->program->context;
+
+	pgt_explain_plan(e, &o->op, "change of the left side",
+					 pgt_outer_plan(o, PGT_OUTER_LEFT_DELTA, context));
+	if (o->kind == PGT_OUTER_LEFT || o->kind == PGT_OUTER_SINGLE)
+		pgt_explain_plan(e, &o->op, "change of the right side: matches",
+						 pgt_outer_plan(o, PGT_OUTER_PAIRS, context));
+	pgt_explain_plan(e, &o->op, "change of the right side: touched",
+					 pgt_outer_plan(o, o->keyed ? PGT_OUTER_TOUCHED_KEYS :
+									PGT_OUTER_TOUCHED_ROWS, context));
+	pgt_explain_plan(e, &o->op, "change of the right side: first or last match",
+					 pgt_outer_plan(o, PGT_OUTER_TURNED, context));
+	if (o->keyed)
+		pgt_explain_plan(e, &o->op, "change of the right side: rows",
+						 pgt_outer_plan(o, PGT_OUTER_LEFT_TURNED, context));
+	advise_outer(e, o);
+}
+
 static void
 explain_op(PgtExplain *e, PgtOp *op)
 {
@@ -379,6 +419,8 @@ explain_op(PgtExplain *e, PgtOp *op)
 		say(e, op->label, "step %d", op->id);
 	if (op->kind == PGT_OP_BLOCK)
 		explain_block(e, (PgtBlockOp *) op);
+	else if (op->kind == PGT_OP_OUTER)
+		explain_outer(e, (PgtOuterOp *) op);
 	else if (op->methods != NULL)
 	{
 		explain_state_table(e, op);

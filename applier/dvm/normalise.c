@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteManip.h"
 
@@ -98,11 +99,28 @@ normalise_level(Query *query, List *outer)
 	pgt_level_split(query);
 }
 
+/* Which outer joins may null a column is said anew where queries are made. */
+static bool
+clear_nulling_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		pgt_clear_nulling((Var *) node);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, clear_nulling_walker, context, 0);
+	return expression_tree_walker(node, clear_nulling_walker, context);
+}
+
 Query *
 pgt_compile_normalise(const Query *expanded)
 {
 	Query	   *query = copyObject(unconstify(Query *, expanded));
 
+	clear_nulling_walker((Node *) query, NULL);
 	normalise_level(query, NIL);
 	return query;
 }
@@ -116,8 +134,6 @@ flatten_from_node(Node *node, List **rtindexes, List **quals)
 	{
 		JoinExpr   *join = (JoinExpr *) node;
 
-		if (join->jointype != JOIN_INNER)
-			elog(ERROR, "unexpected join type %d", (int) join->jointype);
 		flatten_from_node(join->larg, rtindexes, quals);
 		flatten_from_node(join->rarg, rtindexes, quals);
 		*quals = list_concat(*quals, make_ands_implicit((Expr *) join->quals));

@@ -18,6 +18,7 @@
  *              rule with R = R' - dR: needs no old state, and each term is
  *              free to use indexes.)
  *   UNION_ALL  concatenation.
+ *   OUTER      outer, semi-, anti- and marking joins: outer.h.
  *   REDUCE     GROUP BY / aggregates / DISTINCT: C code over a state table.
  *   PARTITION  window functions, DISTINCT ON: touched partitions evaluated anew
  *              and compared with the rows emitted before (partition.h).
@@ -48,7 +49,8 @@ typedef struct PgtExplain PgtExplain;
 
 typedef enum PgtOpKind
 {
-	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_REDUCE, PGT_OP_PARTITION
+	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_OUTER, PGT_OP_REDUCE,
+	PGT_OP_PARTITION
 } PgtOpKind;
 
 typedef struct PgtOp

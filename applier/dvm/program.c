@@ -31,6 +31,7 @@
 
 #include "applier/catalog/catalog.h"
 #include "applier/dvm/block.h"
+#include "applier/dvm/outer.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/program.h"
 #include "applier/dvm/watch.h"
@@ -110,6 +111,8 @@ pgt_program_make_plans(PgtProgram *program)
 
 		if (op->kind == PGT_OP_BLOCK)
 			((PgtBlockOp *) op)->terms = NIL;
+		else if (op->kind == PGT_OP_OUTER)
+			pgt_outer_forget_plans((PgtOuterOp *) op);
 		else if (op->methods != NULL && op->methods->make_plans != NULL)
 			op->methods->make_plans(op, program->context);
 	}
@@ -467,6 +470,20 @@ run_stateful(PgtRun *run, PgtOp *op)
 	return out;
 }
 
+static Tuplestorestate *
+run_outer(PgtRun *run, PgtOuterOp *outer)
+{
+	Tuplestorestate *left = delta_of(run, linitial(outer->op.inputs));
+	Tuplestorestate *right = delta_of(run, lsecond(outer->op.inputs));
+	Tuplestorestate *out;
+
+	if (left == NULL && right == NULL)
+		return NULL;
+	out = new_store(run);
+	pgt_outer_run(outer, run->env, left, right, out, run->program->context);
+	return out;
+}
+
 static void
 run_op(PgtRun *run, PgtOp *op)
 {
@@ -480,6 +497,9 @@ run_op(PgtRun *run, PgtOp *op)
 			break;
 		case PGT_OP_UNION_ALL:
 			set_delta(run, op, run_union(run, op));
+			break;
+		case PGT_OP_OUTER:
+			set_delta(run, op, run_outer(run, (PgtOuterOp *) op));
 			break;
 		default:
 			set_delta(run, op, run_stateful(run, op));
