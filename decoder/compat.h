@@ -106,6 +106,41 @@ pgt_result_relations(const PlannedStmt *plannedstmt)
 #define pgt_logical_wal_possible() (wal_level >= WAL_LEVEL_LOGICAL)
 #endif
 
+/* 17 added failover slots: ours is one, so that a promoted standby that
+ * synchronises slots goes on where the primary was */
+#if PG_VERSION_NUM >= 170000
+#define pgt_create_logical_slot(name, plugin) \
+	OidFunctionCall5(F_PG_CREATE_LOGICAL_REPLICATION_SLOT, name, plugin, \
+					 BoolGetDatum(false), BoolGetDatum(false), BoolGetDatum(true))
+#else
+#define pgt_create_logical_slot(name, plugin) \
+	OidFunctionCall4(F_PG_CREATE_LOGICAL_REPLICATION_SLOT, name, plugin, \
+					 BoolGetDatum(false), BoolGetDatum(false))
+#endif
+
+/* 16 tells why a slot was invalidated, before there was one cause */
+#if PG_VERSION_NUM >= 160000
+#define pgt_slot_is_invalidated(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#else
+#define pgt_slot_is_invalidated(slot) \
+	(XLogRecPtrIsInvalid((slot)->data.restart_lsn) && \
+	 !XLogRecPtrIsInvalid((slot)->data.invalidated_at))
+#endif
+
+/* 18 can let pass a slot that was invalidated */
+#if PG_VERSION_NUM >= 180000
+#define pgt_slot_acquire(name) ReplicationSlotAcquire(name, true, true)
+#else
+#define pgt_slot_acquire(name) ReplicationSlotAcquire(name, true)
+#endif
+
+/* 19 keeps the holder's process number instead of its pid */
+#if PG_VERSION_NUM >= 190000
+#define pgt_slot_is_held(slot) ((slot)->active_proc != INVALID_PROC_NUMBER)
+#else
+#define pgt_slot_is_held(slot) ((slot)->active_pid != 0)
+#endif
+
 /* 16 renamed relfilenode to relfilenumber where it means the number */
 #if PG_VERSION_NUM >= 160000
 #define pgt_set_new_relfilenumber(rel, persistence) \

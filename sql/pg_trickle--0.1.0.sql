@@ -114,6 +114,17 @@ CREATE TABLE pgtrickle.pgt_sources (
 -- be cleaned away sooner than that allows.
 ALTER TABLE pgtrickle.pgt_sources ALTER columns SET STORAGE PLAIN, ALTER cdc_mode SET STORAGE PLAIN;
 
+-- How far the WAL is in the buffers: one row while this database has a slot,
+-- written by the decoder together with what lies before the position.
+CREATE TABLE pgtrickle.pgt_decoder (
+    database_oid oid PRIMARY KEY,
+    system_identifier bigint NOT NULL,
+    position pg_lsn NOT NULL,
+    created_at timestamptz NOT NULL,
+    n_lost bigint NOT NULL,                 -- times that changes were missed and sources marked for rebuild
+    last_lost text
+) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
 CREATE TABLE pgtrickle.pgt_dependencies (
     pgt_id bigint NOT NULL,
     source_relid oid NOT NULL,

@@ -217,17 +217,17 @@ pgt_capture_own_batches(void)
 	return last_batch;
 }
 
-/* What insert_piece needs for row after row of one batch. */
-typedef struct Appender
+/* What is needed for row after row. */
+struct PgtBufferAppender
 {
 	Relation	heap;
 	Relation	index;
 	IndexInfo  *index_info;
 	Datum		values[PGT_BUF_COLUMNS];
-} Appender;
+};
 
 static void
-insert_piece(Appender *a, int32 chunk, const char *data, Size len)
+insert_piece(PgtBufferAppender *a, int32 chunk, const char *data, Size len)
 {
 	bool		nulls[PGT_BUF_COLUMNS] = {false};
 	union
@@ -251,28 +251,69 @@ insert_piece(Appender *a, int32 chunk, const char *data, Size len)
 	heap_freetuple(tuple);
 }
 
+static void
+insert_batch(PgtBufferAppender *a, FullTransactionId xid, int32 batch,
+			 TimestampTz written_at, uint32 nchanges, uint16 flags,
+			 const char *data, Size len)
+{
+	int32		chunk = 0;
+
+	a->values[PGT_BUF_XID - 1] = FullTransactionIdGetDatum(xid);
+	a->values[PGT_BUF_BATCH - 1] = Int32GetDatum(batch);
+	a->values[PGT_BUF_WRITTEN_AT - 1] = TimestampTzGetDatum(written_at);
+	a->values[PGT_BUF_NCHANGES - 1] = Int32GetDatum(nchanges);
+	a->values[PGT_BUF_FLAGS - 1] = Int32GetDatum(flags);
+
+	for (Size pos = 0; pos < len; pos += PGT_BUFFER_PIECE)
+		insert_piece(a, chunk++, data + pos, Min(len - pos, PGT_BUFFER_PIECE));
+}
+
+static void
+open_index(PgtBufferAppender *a, const PgtBufferRef *buffer)
+{
+	a->index = index_open(buffer->index, RowExclusiveLock);
+	a->index_info = BuildIndexInfo(a->index);
+}
+
 void
 pgt_buffer_append(const PgtBufferRef *buffer, PgtWireWriter *w)
 {
 	FullTransactionId xid = GetTopFullTransactionId();
-	Appender	a;
-	int32		chunk = 0;
+	PgtBufferAppender a;
 
 	pgt_wire_write_end(w, xid);
 	a.heap = table_open(buffer->heap, RowExclusiveLock);
-	a.index = index_open(buffer->index, RowExclusiveLock);
-	a.index_info = BuildIndexInfo(a.index);
-	a.values[PGT_BUF_XID - 1] = FullTransactionIdGetDatum(xid);
-	a.values[PGT_BUF_BATCH - 1] = Int32GetDatum(next_batch(xid));
-	a.values[PGT_BUF_WRITTEN_AT - 1] =
-		TimestampTzGetDatum(GetCurrentStatementStartTimestamp());
-	a.values[PGT_BUF_NCHANGES - 1] = Int32GetDatum(w->nchanges);
-	a.values[PGT_BUF_FLAGS - 1] = Int32GetDatum(w->flags);
-
-	for (Size pos = 0; pos < w->len; pos += PGT_BUFFER_PIECE)
-		insert_piece(&a, chunk++, w->data + pos,
-					 Min(w->len - pos, PGT_BUFFER_PIECE));
-
+	open_index(&a, buffer);
+	insert_batch(&a, xid, next_batch(xid), GetCurrentStatementStartTimestamp(),
+				 w->nchanges, w->flags, w->data, w->len);
 	index_close(a.index, NoLock);
 	table_close(a.heap, NoLock);
+}
+
+PgtBufferAppender *
+pgt_buffer_open(const PgtBufferRef *buffer)
+{
+	PgtBufferAppender *a = palloc0(sizeof(PgtBufferAppender));
+
+	a->heap = try_table_open(buffer->heap, RowExclusiveLock);
+	if (a->heap == NULL)
+		return NULL;
+	open_index(a, buffer);
+	return a;
+}
+
+void
+pgt_buffer_add(PgtBufferAppender *a, const PgtWireHeader *header, int32 batch,
+			   TimestampTz written_at, const char *data)
+{
+	insert_batch(a, header->xid, batch, written_at, header->nchanges,
+				 header->flags, data, header->length);
+}
+
+void
+pgt_buffer_close(PgtBufferAppender *a)
+{
+	index_close(a->index, NoLock);
+	table_close(a->heap, NoLock);
+	pfree(a);
 }

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 #include "access/htup_details.h"
+#include "datatype/timestamp.h"
 #include "utils/relcache.h"
 
 #include "applier/catalog/frontier.h"
@@ -40,6 +41,15 @@ extern PgtBufferRef pgt_buffer_ref(Oid source, int segment);
 /* Finish the writer's batch and insert it into a segment, as a batch of its
  * own of the current top-level transaction.  RowExclusiveLock until commit. */
 extern void pgt_buffer_append(const PgtBufferRef *buffer, PgtWireWriter *w);
+
+/* A segment opened to put whole batches of other transactions into; the lock
+ * is kept until commit.  NULL: the buffer has been dropped. */
+typedef struct PgtBufferAppender PgtBufferAppender;
+
+extern PgtBufferAppender *pgt_buffer_open(const PgtBufferRef *buffer);
+extern void pgt_buffer_add(PgtBufferAppender *a, const PgtWireHeader *header,
+						   int32 batch, TimestampTz written_at, const char *data);
+extern void pgt_buffer_close(PgtBufferAppender *a);
 
 /* Does a segment hold a batch that f does not absorb?  Latest snapshot. */
 extern bool pgt_segment_has_pending(Relation heap, Oid index,

@@ -15,6 +15,7 @@
 #include "postgres.h"
 #include "access/attnum.h"
 #include "access/transam.h"
+#include "access/xlogdefs.h"
 #include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
@@ -32,7 +33,8 @@ typedef enum PgtCatalogTable
 	PGT_TABLE_GATES,
 	PGT_TABLE_WATERMARKS,
 	PGT_TABLE_WATERMARK_GROUPS,
-	PGT_TABLE_REFRESH_GROUPS
+	PGT_TABLE_REFRESH_GROUPS,
+	PGT_TABLE_DECODER
 } PgtCatalogTable;
 
 /* Is the extension installed in this database (and not being created)? */
@@ -110,6 +112,7 @@ typedef struct PgtProgress
 	int64		pgt_id;
 	bool		is_populated;
 	PgtFrontier *frontier;		/* NULL: never filled */
+	XLogRecPtr	frontier_lsn;	/* WAL it was read up to; invalid: not from the WAL */
 	TimestampTz data_timestamp; /* 0: none */
 	TimestampTz last_refresh_at;	/* 0: none */
 	int32		consecutive_errors;
@@ -159,6 +162,21 @@ extern List *pgt_source_all(void);
 extern void pgt_source_insert(const PgtSource *s);
 extern void pgt_source_update(const PgtSource *s);
 extern void pgt_source_delete(Oid relid);
+
+/* ---- decoder: how far the WAL is in the buffers; one row, or none ---- */
+typedef struct PgtDecoder
+{
+	XLogRecPtr	position;		/* written together with what lies before it */
+	uint64		system_identifier;
+	Oid			database_oid;	/* whose slot it is about */
+	TimestampTz created_at;		/* of the slot */
+	int64		n_lost;			/* times that changes were missed */
+	char	   *last_lost;		/* why the last time; or NULL */
+} PgtDecoder;
+
+extern PgtDecoder *pgt_decoder_get(void);	/* NULL: no row */
+extern void pgt_decoder_put(const PgtDecoder *d);	/* insert or update */
+extern void pgt_decoder_delete(void);
 
 /* ---- dependencies ---- */
 typedef struct PgtDependency

@@ -8,6 +8,7 @@
 
 #include "access/htup_details.h"
 #include "utils/builtins.h"
+#include "utils/pg_lsn.h"
 #include "utils/xid8.h"
 
 #include "applier/catalog/table.h"
@@ -68,7 +69,8 @@ to_row(const PgtProgress *p, PgtRow *row)
 	row->values[P_ID - 1] = Int64GetDatum(p->pgt_id);
 	row->values[P_POPULATED - 1] = BoolGetDatum(p->is_populated);
 	frontier_to_row(p, row);
-	row->nulls[P_LSN - 1] = true;	/* no WAL capture yet */
+	row->nulls[P_LSN - 1] = XLogRecPtrIsInvalid(p->frontier_lsn);
+	row->values[P_LSN - 1] = LSNGetDatum(p->frontier_lsn);
 	set_timestamp(row, P_DATA_TS, p->data_timestamp);
 	set_timestamp(row, P_REFRESH_AT, p->last_refresh_at);
 	row->values[P_ERRORS - 1] = Int32GetDatum(p->consecutive_errors);
@@ -111,6 +113,8 @@ from_row(const PgtRow *row)
 	p->pgt_id = DatumGetInt64(row->values[P_ID - 1]);
 	p->is_populated = DatumGetBool(row->values[P_POPULATED - 1]);
 	p->frontier = frontier_from_row(row);
+	if (!row->nulls[P_LSN - 1])
+		p->frontier_lsn = DatumGetLSN(row->values[P_LSN - 1]);
 	p->data_timestamp = get_timestamp(row, P_DATA_TS);
 	p->last_refresh_at = get_timestamp(row, P_REFRESH_AT);
 	p->consecutive_errors = DatumGetInt32(row->values[P_ERRORS - 1]);

@@ -33,6 +33,7 @@ static const char *const table_names[] = {
 	[PGT_TABLE_WATERMARKS] = "pgt_watermarks",
 	[PGT_TABLE_WATERMARK_GROUPS] = "pgt_watermark_groups",
 	[PGT_TABLE_REFRESH_GROUPS] = "pgt_refresh_groups",
+	[PGT_TABLE_DECODER] = "pgt_decoder",
 };
 
 /* the pgt_state table that was verified to be the extension's, and by whom */

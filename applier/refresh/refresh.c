@@ -33,6 +33,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "applier/refresh/decoded.h"
 #include "applier/refresh/hold.h"
 #include "applier/refresh/identity.h"
 #include "applier/refresh/immediate.h"
@@ -47,6 +48,9 @@ typedef struct Refresh
 	PgtProgress *progress;
 	List	   *dependencies;	/* of PgtDependency* */
 	PgtRefreshMode mode;
+	bool		wait;			/* for what is in the way */
+	bool		decoded;		/* a source is captured from the WAL */
+	bool		unknown;		/* ... and not known so far */
 	PgtProgram *program;
 	PgtFrontier *frontier;		/* of S */
 	TimestampTz snapshot_time;
@@ -340,7 +344,7 @@ choose_action(Refresh *r)
 	if (is_full(r->st))
 	{
 		r->full_reason = r->st->effective_mode_reason;
-		if (!ages_by_itself(r->st, r->dependencies) &&
+		if (!r->unknown && !ages_by_itself(r->st, r->dependencies) &&
 			!has_pending(r->dependencies, r->progress->frontier))
 			return "NO_DATA";
 		return "FULL";
@@ -482,14 +486,37 @@ is_held(Refresh *r, PgtRefreshResult *result)
 	return reason != NULL;
 }
 
+/* Does the refresh go by what the buffers hold? */
+static bool
+reads_buffers(const Refresh *r)
+{
+	return r->progress->is_populated && r->progress->frontier != NULL &&
+		!r->st->needs_reinit && !r->from_elsewhere && r->mode != PGT_REFRESH_FULL;
+}
+
 /* From the catalog rows to the stored frontier; locks and identity are held. */
 static void
 refresh_locked(Refresh *r, PgtRefreshResult *result)
 {
 	const char *action;
+	char	   *why = NULL;
 
 	get_program(r);
+	r->decoded = r->decoded && reads_buffers(r);
+	/* FULL only asks whether there is anything to do */
+	if (r->decoded)
+		why = pgt_decoded_come_near(r->st->name, r->wait && !is_full(r->st));
 	take_snapshot(r);
+	if (r->decoded && why == NULL)
+		why = pgt_decoded_wait(r->st->name, r->wait && !is_full(r->st),
+							   &r->progress->frontier_lsn);
+	r->unknown = why != NULL;
+	if (r->unknown && !is_full(r->st))
+	{
+		result->reason = why;
+		PopActiveSnapshot();
+		return;
+	}
 	if (is_held(r, result))
 	{
 		PopActiveSnapshot();
@@ -581,12 +608,16 @@ load(Refresh *r, int64 pgt_id, PgtRefreshMode mode, bool wait)
 	r->progress = pgt_progress_get(pgt_id);
 	r->dependencies = pgt_dependency_of(pgt_id);
 	r->mode = mode;
+	r->wait = wait;
 	if (!pgt_lock_relations(r->st->relid, r->dependencies, wait))
 		return false;
 	/* another session may have stopped its maintenance meanwhile */
 	if (is_immediate(r->st) && !pgt_immediate_is_active(r->st) &&
 		!pgt_immediate_lock_sources(r->st, true, wait))
 		return false;
+	r->decoded = !is_immediate(r->st) && pgt_decoded_any(r->dependencies);
+	if (r->decoded)
+		pgt_decoded_check_not_written(r->st->name, r->dependencies);
 	if (!is_full(r->st))
 		pgt_lock_check_not_written(r->st->name, r->dependencies);
 	return true;

@@ -22,6 +22,7 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
+#include "applier/capture/wal.h"
 #include "applier/schedule/schedule.h"
 #include "applier/schedule/shared.h"
 #include "decoder/compat.h"
@@ -185,7 +186,7 @@ asked_and_still_there(Oid dboid, bool insist)
 	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
 	someone = ask_to_leave(dboid, insist);
 	LWLockRelease(pgt_shared->lock);
-	return someone;
+	return pgt_wal_ask_to_leave(dboid, insist) || someone;
 }
 
 void

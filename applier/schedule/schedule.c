@@ -18,6 +18,7 @@
 #include "utils/datetime.h"
 
 #include "applier/capture/capture.h"
+#include "applier/capture/wal.h"
 #include "applier/schedule/cron.h"
 #include "applier/schedule/schedule.h"
 #include "applier/schedule/shared.h"
@@ -368,6 +369,7 @@ shmem_request(void)
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
 	pgt_shared_request();
+	pgt_wal_shared_request();
 }
 
 static void
@@ -376,6 +378,7 @@ shmem_startup(void)
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
 	pgt_shared_startup();
+	pgt_wal_shared_startup();
 }
 
 /* pg_upgrade starts the new server to load a schema: nothing runs there. */
@@ -390,5 +393,6 @@ pgt_schedule_init(void)
 	shmem_startup_hook = shmem_startup;
 	pgt_capture_touched_hook = pgt_shared_touched;
 	pgt_notice_init();
+	pgt_wal_init();
 	pgt_launcher_register();
 }

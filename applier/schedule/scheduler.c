@@ -35,7 +35,9 @@
 #include "utils/timestamp.h"
 
 #include "applier/capture/capture.h"
+#include "applier/capture/wal.h"
 #include "applier/catalog/catalog.h"
+#include "applier/schedule/decoder.h"
 #include "applier/schedule/graph.h"
 #include "applier/schedule/holds.h"
 #include "applier/schedule/notify.h"
@@ -71,6 +73,7 @@ typedef struct Scheduler
 	int			refreshes_since_prune;
 	TimestampTz prune_at;
 	TimestampTz watch_at;		/* look at idle readers' buffers; 0: at once */
+	TimestampTz decoder_at;		/* look at the decoder */
 } Scheduler;
 
 static Scheduler self;
@@ -159,6 +162,7 @@ check_extension(void)
 	if (!extension_is_there())
 	{
 		AbortCurrentTransaction();
+		pgt_decoder_dismiss();
 		end_with(PGT_END_ABSENT);
 	}
 	if (OidIsValid(self.extension) && self.extension != pgt_extension_oid())
@@ -337,6 +341,7 @@ reload(bool outside)
 	begin_transaction();
 	check_extension();
 	self.graph = pgt_graph_load(TopMemoryContext, old);
+	pgt_decoder_look();
 	commit_transaction();
 	self.watch_at = 0;
 	for (int i = 0; i < self.graph->nnodes; i++)
@@ -818,6 +823,7 @@ next_time(void)
 		earlier(&when, self.prune_at);
 	if (any_idle())
 		earlier(&when, self.watch_at);
+	earlier(&when, self.decoder_at);
 	return when;
 }
 
@@ -873,6 +879,7 @@ schedule(void)
 		collect_results();
 		now = GetCurrentTimestamp();
 		pgt_graph_see_changes(self.graph, self.db, now);
+		self.decoder_at = pgt_decoder_supervise(now);
 		waiting = dispatch_due(now);
 		send_due_events(now);
 		if (self.again)
@@ -902,6 +909,7 @@ pgt_scheduler_main(Datum arg)
 	if (!attach(DatumGetInt32(arg), &dboid))
 		proc_exit(0);
 	pgt_shared_own_process = true;
+	pgt_wal_quiet = true;
 	pgt_process_signals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	pgt_process_settings();

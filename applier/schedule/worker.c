@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "applier/capture/wal.h"
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/pool.h"
 #include "decoder/compat.h"
@@ -252,6 +253,7 @@ pgt_worker_main(Datum arg)
 	if (!attach(DatumGetInt32(arg), &dboid))
 		proc_exit(0);
 	pgt_shared_own_process = true;
+	pgt_wal_quiet = true;
 	pgt_process_signals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	pgt_process_settings();

@@ -21,7 +21,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_node create_extension difference equals_query
-  wait_caught_up make_list run_regress tree_root server_major);
+  wait_caught_up capture_from_wal make_list run_regress tree_root server_major);
 
 # The root of the source tree the tests run from.
 sub tree_root
@@ -118,6 +118,37 @@ sub wait_caught_up
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	return ok($node->poll_query_until($db, _difference_sql($node, $db, $st), '0'),
 		"$st catches up");
+}
+
+# Have sources captured from the WAL, as the hand-over leaves them, whatever
+# their replica identity and the settings say.  Waits for the decoder.
+sub capture_from_wal
+{
+	my ($node, $db, @sources) = @_;
+	my $oids = join ',', map { "'$_'::regclass" } @sources;
+	my $stream_table = $node->safe_psql($db,
+		"SELECT min(s.pgt_relid::text) FROM pgtrickle.pgt_stream_tables s JOIN pgtrickle.pgt_dependencies d USING (pgt_id) WHERE d.source_relid IN ($oids)");
+
+	# any change of a stream table makes the scheduler look at the catalog
+	$node->safe_psql($db, qq{
+		UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRANSITIONING' WHERE source_relid IN ($oids);
+		SELECT pgtrickle.alter_stream_table('$stream_table', diamond_consistency => 'atomic');
+	});
+	$node->poll_query_until($db, 'SELECT count(*) FROM pgtrickle.pgt_decoder', '1')
+	  or die 'no decoder came up';
+	for my $source (@sources)
+	{
+		$node->safe_psql($db, qq{
+			BEGIN;
+			LOCK TABLE $source IN ACCESS EXCLUSIVE MODE;
+			UPDATE pgtrickle.pgt_sources
+			   SET cdc_mode = 'WAL', capture_form = 'none', handover = pg_current_snapshot(), since = now()
+			 WHERE source_relid = '$source'::regclass;
+			ALTER TABLE $source SET (autovacuum_enabled = true);
+			COMMIT;
+		});
+	}
+	return;
 }
 
 # The words of a variable of the Makefile.
