@@ -128,6 +128,7 @@ help:
 	@echo 'make lint             warnings as errors, scripts checked'
 	@echo 'make format           lay out the C sources by .clang-format'
 	@echo 'make valgrind         the regression tests under valgrind'
+	@echo 'make fuzz             damaged change batches against their reader, with sanitizers'
 	@echo 'make sanitize         the regression tests with address and undefined sanitizers'
 demo:
 	@tools/demo.sh
@@ -143,5 +144,7 @@ valgrind:
 	@tools/memcheck.sh valgrind
 sanitize:
 	@tools/memcheck.sh sanitize
+fuzz:
+	@tools/fuzz.sh $(SEED) $(COUNT)
 
-.PHONY: install-decoder uninstall-decoder help demo test bench lint format valgrind sanitize
+.PHONY: install-decoder uninstall-decoder help demo test bench lint format valgrind sanitize fuzz

@@ -26,6 +26,15 @@
 #define PGT_NORETURN pg_attribute_noreturn()
 #endif
 
+/* 16 took the kind of a failed assertion away; for programs without a server */
+#if PG_VERSION_NUM >= 160000
+#define PGT_EXCEPTIONAL_CONDITION(condition, file, line) \
+	ExceptionalCondition(const char *condition, const char *file, int line)
+#else
+#define PGT_EXCEPTIONAL_CONDITION(condition, file, line) \
+	ExceptionalCondition(const char *condition, const char *kind, const char *file, int line)
+#endif
+
 /* 16 replaced pg_xxx_aclcheck and pg_xxx_ownercheck by object_*check */
 #if PG_VERSION_NUM >= 160000
 #define pgt_schema_aclcheck(nsp, role, mode) \
