@@ -195,7 +195,7 @@ make_identity_index(PgtStreamTable *st, const PgtPlannedQuery *q)
 {
 	PgtRowIdentity identity;
 
-	st->identity_index = pgt_rowid_create(st->relid, pgt_query_output_key(q->expanded));
+	st->identity_index = pgt_rowid_create(st->relid, pgt_create_row_key(q, st->relid));
 	CommandCounterIncrement();
 	pgt_rowid_get(st->relid, &identity);
 	st->row_identity = identity.by_key ? "key" : "hash";

@@ -138,6 +138,17 @@ pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q)
 	st->pinned_settings = q->check->uses_stable ? pgt_identity_pin_settings() : NIL;
 }
 
+List *
+pgt_create_row_key(const PgtPlannedQuery *q, Oid relid)
+{
+	List	   *key = pgt_query_output_key(q->expanded);
+
+	if (strcmp(q->effective_mode, "IMMEDIATE") == 0 &&
+		pgt_rowid_may_overflow(relid, key))
+		return NIL;
+	return key;
+}
+
 static PgtStreamTable *
 new_stream_table(const PgtPlannedQuery *q, Oid relid, const PgtOptions *o)
 {
@@ -156,7 +167,7 @@ new_stream_table(const PgtPlannedQuery *q, Oid relid, const PgtOptions *o)
 	st->status = "INITIALIZING";
 	pgt_fill_state(st, q);
 	st->identity_index = pgt_rowid_create(relid, pgt_auto_index ?
-										  pgt_query_output_key(q->expanded) : NIL);
+										  pgt_create_row_key(q, relid) : NIL);
 	CommandCounterIncrement();
 	pgt_rowid_get(relid, &identity);
 	st->row_identity = identity.by_key ? "key" : "hash";

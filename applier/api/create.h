@@ -34,6 +34,14 @@ extern PgtPlannedQuery *pgt_plan_query_for(const char *text,
 extern Oid	pgt_create_storage(const PgtPlannedQuery *q, Oid schema,
 							   const char *name);
 
+/*
+ * The columns that tell its rows apart, NIL: a hash of the row does.  A refresh
+ * that meets a key too long for a btree exchanges the index for one on the hash;
+ * a writer, who holds locks others wait for, cannot: IMMEDIATE stream tables have
+ * no keys of unbounded text.
+ */
+extern List *pgt_create_row_key(const PgtPlannedQuery *q, Oid relid);
+
 /* Fill in what the server knows of a stream table: st->relid etc. */
 extern void pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q);
 

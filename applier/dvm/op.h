@@ -228,6 +228,8 @@ typedef struct PgtRowIdentity
  * columns (NULLS NOT DISTINCT) or on pgtrickle.row_hash(...); sets REPLICA
  * IDENTITY so that publications do not break writes.  Returns the index. */
 extern Oid	pgt_rowid_create(Oid st_relid, List *key_attnos);
+/* May a value of the key be too long for a btree? */
+extern bool pgt_rowid_may_overflow(Oid st_relid, List *key_attnos);
 /* The index that pgt_rowid_create made, by its form, or InvalidOid: for a
  * table that came back from a dump. */
 extern Oid	pgt_rowid_find(Oid st_relid);

@@ -87,6 +87,36 @@ btree_key(Relation rel, List *key_attnos)
 	return true;
 }
 
+/* Can a value of the column be longer than an index entry may be?  Numbers of
+ * thousands of digits are not reckoned with. */
+static bool
+is_unbounded(Form_pg_attribute att)
+{
+	char		category;
+	bool		preferred;
+
+	if (att->attlen != -1)
+		return false;
+	get_type_category_preferred(getBaseType(att->atttypid), &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		return false;
+	return att->atttypmod < 0 || att->atttypmod - VARHDRSZ > BOUNDED_VARCHAR;
+}
+
+bool
+pgt_rowid_may_overflow(Oid st_relid, List *key_attnos)
+{
+	Relation	rel = table_open(st_relid, AccessShareLock);
+	bool		result = false;
+	ListCell   *lc;
+
+	foreach(lc, key_attnos)
+		if (is_unbounded(TupleDescAttr(RelationGetDescr(rel), lfirst_int(lc) - 1)))
+			result = true;
+	table_close(rel, NoLock);
+	return result;
+}
+
 static char *
 index_name(Relation rel)
 {

@@ -88,7 +88,9 @@ pgt_attach_check_identity(PgtStreamTable *st, const Query *expanded)
 	pgt_rowid_get(st->relid, &identity);
 	if (!identity.by_key)
 		return;
-	same = identity.nkeys == list_length(key);
+	same = identity.nkeys == list_length(key) &&
+		!(strcmp(st->refresh_mode, "IMMEDIATE") == 0 &&
+		  pgt_rowid_may_overflow(st->relid, key));
 	for (int i = 0; same && i < identity.nkeys; i++)
 		same = identity.key_attnos[i] == list_nth_int(key, i);
 	if (same)

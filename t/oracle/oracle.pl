@@ -3,7 +3,7 @@
 # PGDATABASE, ... say which; the database should be an empty one):
 #
 #   t/oracle/oracle.pl [--seed N] [--seconds S | --worlds N] [--keep-going]
-#                      [--no-shrink] [--print] [--out DIR]
+#                      [--no-shrink] [--print] [--out DIR] [--immediate]
 use strict;
 use warnings;
 use FindBin;
@@ -13,12 +13,12 @@ use PgtOracle::Runner;
 
 binmode STDOUT, ':encoding(UTF-8)';
 my %opt = (seed => time % 1_000_000, seconds => 60, shrink => 1, 'shrink-seconds' => 60, psql => 'psql');
-GetOptions(\%opt, 'seed=i', 'seconds=i', 'worlds=i', 'keep-going', 'shrink!', 'shrink-seconds=i', 'print', 'out=s', 'psql=s')
-  or die "usage: $0 [--seed N] [--seconds S | --worlds N] [--keep-going] [--no-shrink] [--print] [--out DIR]\n";
+GetOptions(\%opt, 'seed=i', 'seconds=i', 'worlds=i', 'keep-going', 'shrink!', 'shrink-seconds=i', 'print', 'out=s', 'psql=s', 'immediate')
+  or die "usage: $0 [--seed N] [--seconds S | --worlds N] [--keep-going] [--no-shrink] [--print] [--out DIR] [--immediate]\n";
 
 if ($opt{print})
 {
-	print PgtOracle::Runner::script(PgtOracle::World->new(seed => $opt{seed}, icu => 1)->steps);
+	print PgtOracle::Runner::script(PgtOracle::World->new(seed => $opt{seed}, icu => 1, immediate => $opt{immediate})->steps);
 	exit 0;
 }
 my $runner = PgtOracle::Runner->new(psql => [ split ' ', $opt{psql} ]);
@@ -26,7 +26,7 @@ my $end = time + $opt{seconds};
 my $failures = 0;
 for (my $i = 0; defined $opt{worlds} ? $i < $opt{worlds} : time < $end; $i++)
 {
-	my $failure = $runner->run(seed => $opt{seed} + $i) or next;
+	my $failure = $runner->run(seed => $opt{seed} + $i, immediate => $opt{immediate}) or next;
 	$failures++;
 	print "seed $failure->{seed}: $failure->{what}\n$failure->{detail}\n\n";
 	$runner->shrink($failure, $opt{'shrink-seconds'}) if $opt{shrink};

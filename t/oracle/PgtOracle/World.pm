@@ -17,7 +17,8 @@ use PgtOracle::Query;
 use PgtOracle::Dml;
 
 
-# options: seed, icu (collations can be made), rounds
+# options: seed, icu (collations can be made), rounds, immediate (refresh mode
+# IMMEDIATE, compared after every statement)
 sub new
 {
 	my ($class, %opt) = @_;
@@ -33,6 +34,16 @@ sub stream_tables { return @{ $_[0]{sts} }; }
 sub _step
 {
 	my ($self, $kind, $sql, %more) = @_;
+	if ($kind eq 'dml' && $self->{immediate})
+	{
+		# one statement a step, and all stream tables looked at after each
+		for my $statement (@$sql)
+		{
+			push @{ $self->{steps} }, { kind => $kind, sql => [$statement], unit => $self->{unit}, %more };
+			$self->_check($_) for grep { $_->{made} && $_->{mode} eq 'IMMEDIATE' } $self->stream_tables;
+		}
+		return;
+	}
 	push @{ $self->{steps} }, { kind => $kind, sql => $sql, unit => $self->{unit}, %more };
 	return;
 }
@@ -84,16 +95,19 @@ sub _create
 	my $rnd = $self->{rnd};
 	my $i = @{ $self->{sts} };
 	my $q = $self->{query}->query;
+	for (1 .. 8) { $q = $self->{query}->query if $self->{immediate} && $q->{full}; }
+	return if $self->{immediate} && $q->{full};
 	my $ident = $rnd->chance(10) ? "\"St $i. \x{fc}\"" : "st$i";
 	my $st = { number => $i, ident => $ident, name => "$self->{name}.$ident", query => $q };
 	push @{ $self->{sts} }, $st;
 	$self->{unit}++;
 	$self->_step(probe => [ "EXPLAIN (COSTS off) $q->{sql}", "SELECT count(*) FROM ($q->{sql}) pgto" ], st => $i);
 	my $mode = $q->{full} ? $rnd->pick(qw(AUTO FULL)) : $rnd->pick(('DIFFERENTIAL') x 6, 'AUTO', 'AUTO', 'FULL');
+	$mode = $rnd->chance(85) ? 'IMMEDIATE' : 'DIFFERENTIAL' if $self->{immediate};
 	$st->{mode} = $mode;
-	my $init = $rnd->chance(10) ? ', initialize => false' : '';
+	my $init = $rnd->chance(10) && !$self->{immediate} ? ', initialize => false' : '';
 	my @sql = ("SELECT pgtrickle.create_stream_table(" . PgtOracle::Types::quote_literal($st->{name}) . ', '
-		  . PgtOracle::Types::quote_literal($q->{sql}) . ", schedule => '1d', refresh_mode => '$mode'$init)");
+		  . PgtOracle::Types::quote_literal($q->{sql}) . ", schedule => " . ($mode eq 'IMMEDIATE' ? 'NULL' : "'1d'") . ", refresh_mode => '$mode'$init)");
 	# the commonest script: writes before and after in the creating transaction
 	if ($rnd->chance(25))
 	{
@@ -108,9 +122,12 @@ sub _create
 	}
 	$self->_step(mode => [ "SELECT 'MODE', effective_mode, effective_mode_reason FROM pgtrickle.pgt_stream_tables"
 			  . " WHERE pgt_schema = '$self->{name}' AND pgt_name = " . PgtOracle::Types::quote_literal($ident =~ s/^"|"$//gr) ],
-		st => $i, expect => $mode eq 'FULL' ? 'FULL' : $q->{full} ? '' : 'DIFFERENTIAL');
+		st => $i, expect => $mode eq 'FULL' || $mode eq 'IMMEDIATE' ? $mode : $q->{full} ? '' : 'DIFFERENTIAL');
+	$st->{made} = 1;
 	$self->_refresh_and_check($st) if $init || $rnd->chance(40);
-	$self->{query}->add_relation($st->{name}, $q->{cols}) unless $q->{big};
+	# an IMMEDIATE stream table does not read a deferred one
+	$self->{query}->add_relation($st->{name}, $q->{cols})
+	  unless $q->{big} || ($self->{immediate} && $mode ne 'IMMEDIATE');
 	return;
 }
 
