@@ -70,6 +70,8 @@ REGRESS = \
 	dvm_window \
 	dvm_window_shapes \
 	dvm_distinct_on \
+	dvm_topk \
+	dvm_window_cost \
 	dvm_operators \
 	dvm_versions \
 	dvm_plans \

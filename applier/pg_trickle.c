@@ -239,7 +239,7 @@ define_engine_settings(void)
 			   "Rebuilds float states every so many refreshes; 0: never, exact sums do not drift.",
 			   &pgt_algebraic_drift_reset_cycles, 0, INT_MAX, PGC_SUSET, 0);
 	define_int("pg_trickle.ivm_topk_max_limit",
-			   "Largest LIMIT that IMMEDIATE mode keeps.",
+			   "Largest LIMIT and OFFSET whose rows are kept with some to spare.",
 			   &pgt_ivm_topk_max_limit, 0, INT_MAX, PGC_SUSET, 0);
 	define_int("pg_trickle.ivm_recursive_max_depth",
 			   "Depth at which IMMEDIATE recursion raises an error.",

@@ -135,6 +135,8 @@ pgt_fill_state(PgtStreamTable *st, const PgtPlannedQuery *q)
 	st->tree_version = PGT_MAJOR_VERSION;
 	st->system_identifier = GetSystemIdentifier();
 	st->database_oid = MyDatabaseId;
+	st->topk_limit = q->check->topk_limit;
+	st->topk_offset = q->check->topk_offset;
 	st->pinned_settings = q->check->uses_stable ? pgt_identity_pin_settings() : NIL;
 }
 

@@ -78,6 +78,8 @@ typedef struct PgtStreamTable
 	Oid			database_oid;
 	bool		needs_reinit;
 	char	   *reinit_reason;	/* or NULL */
+	int64		topk_limit;		/* LIMIT of the whole query, -1: none */
+	int64		topk_offset;	/* its OFFSET, -1: none */
 } PgtStreamTable;
 
 extern PgtStreamTable *pgt_stream_table_get(int64 pgt_id, bool missing_ok);

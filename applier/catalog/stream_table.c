@@ -141,9 +141,11 @@ state_to_row(const PgtStreamTable *st, PgtRow *row)
 	row->values[S_DATABASE - 1] = ObjectIdGetDatum(st->database_oid);
 	row->values[S_REINIT - 1] = BoolGetDatum(st->needs_reinit);
 	pgt_row_set_text(row, S_REINIT_REASON, st->reinit_reason);
-	/* what later versions fill: no TopK, no cycles yet */
-	row->nulls[S_TOPK_LIMIT - 1] = true;
-	row->nulls[S_TOPK_OFFSET - 1] = true;
+	row->values[S_TOPK_LIMIT - 1] = Int64GetDatum(st->topk_limit);
+	row->nulls[S_TOPK_LIMIT - 1] = st->topk_limit < 0;
+	row->values[S_TOPK_OFFSET - 1] = Int64GetDatum(st->topk_offset);
+	row->nulls[S_TOPK_OFFSET - 1] = st->topk_offset < 0;
+	/* what later versions fill: no cycles yet */
 	row->nulls[S_SCC - 1] = true;
 }
 
@@ -163,6 +165,10 @@ state_from_row(PgtStreamTable *st, const PgtRow *row)
 	st->database_oid = DatumGetObjectId(row->values[S_DATABASE - 1]);
 	st->needs_reinit = DatumGetBool(row->values[S_REINIT - 1]);
 	st->reinit_reason = pgt_row_get_text(row, S_REINIT_REASON);
+	st->topk_limit = row->nulls[S_TOPK_LIMIT - 1] ? -1 :
+		DatumGetInt64(row->values[S_TOPK_LIMIT - 1]);
+	st->topk_offset = row->nulls[S_TOPK_OFFSET - 1] ? -1 :
+		DatumGetInt64(row->values[S_TOPK_OFFSET - 1]);
 }
 
 /* The definition of a state row just read; false when it is missing. */

@@ -605,33 +605,47 @@ is_given(const Node *limit)
 		!(IsA(limit, Const) && ((const Const *) limit)->constisnull);
 }
 
-/* A limit or frame that is the same at each refresh. */
+/* A frame that is not the same at each refresh. */
 static void
-check_bound(Check *c, Node *bound, const char *construct)
+check_frame(Check *c, Node *bound)
 {
 	bool		varies = contain_subplans(bound);
 
 	for (int up = 1; up < list_length(c->levels); up++)
 		varies = varies || contain_vars_of_level(bound, up);
 	if (varies)
-		no_delta(c, construct, "It is computed by a subquery or from a column.",
+		no_delta(c, "a window frame that is not constant", "It is computed by a subquery or from a column.",
 				 exprLocation(bound));
+}
+
+/* What the catalog shows of a limit of the whole query. */
+static void
+note_bounds(PgtQueryCheck *result, const Query *query)
+{
+	result->topk_limit = result->topk_offset = -1;
+	if (pgt_level_is_limited(query) &&
+		!pgt_level_bounds(query, &result->topk_limit, &result->topk_offset))
+		result->topk_limit = result->topk_offset = -1;
 }
 
 /* Window functions, DISTINCT ON and limits that have no delta. */
 static void
 check_ordering(Check *c, const Query *query)
 {
+	int64		limit;
+	int64		offset;
 	ListCell   *lc;
 
-	check_bound(c, query->limitCount, "a LIMIT that is not constant");
-	check_bound(c, query->limitOffset, "an OFFSET that is not constant");
+	if (pgt_level_is_limited(query) && !pgt_level_bounds(query, &limit, &offset))
+		no_delta(c, "a LIMIT or OFFSET that is not constant", NULL,
+				 exprLocation(is_given(query->limitCount) ? query->limitCount :
+							  query->limitOffset));
 	foreach(lc, query->windowClause)
 	{
 		WindowClause *wc = lfirst_node(WindowClause, lc);
 
-		check_bound(c, wc->startOffset, "a window frame that is not constant");
-		check_bound(c, wc->endOffset, "a window frame that is not constant");
+		check_frame(c, wc->startOffset);
+		check_frame(c, wc->endOffset);
 	}
 	if (query->hasWindowFuncs &&
 		pgt_level_has_tested_windows((Node *) query->targetList))
@@ -844,6 +858,7 @@ pgt_query_check(const Query *query, const Query *expanded)
 
 	c.result = palloc0(sizeof(PgtQueryCheck));
 	c.result->location = -1;
+	note_bounds(c.result, query);
 	check_level(unconstify(Query *, query), &c);
 	c.expanded = true;
 	c.nrelations = 0;

@@ -471,7 +471,8 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 		return pgt_setop_compile(c, query, castNode(SetOperationStmt,
 												query->setOperations));
 	if (pgt_level_is_ordered(query))
-		return pgt_partition_compile(c, query);
+		return pgt_topk_serves(query) ? pgt_topk_compile(c, query) :
+			pgt_partition_compile(c, query);
 	if (query->hasAggs || query->groupClause != NIL ||
 		query->groupingSets != NIL || query->havingQual != NULL)
 		op = pgt_grouping_compile(c, query);

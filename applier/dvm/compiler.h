@@ -99,10 +99,13 @@ extern PgtReduceOp *pgt_grouping_by_columns(PgtOp *input, int nkeys,
 
 extern Aggref *pgt_grouping_count_star(void);
 
-/* ---- partition.c ---- */
+/* ---- partition.c, topk.c ---- */
 
 /* A level of window functions, DISTINCT ON or a limit, as level.c makes them. */
 extern PgtOp *pgt_partition_compile(PgtCompiler *c, const Query *query);
+/* Is it one that only wants the first few rows?  Then rather this: */
+extern bool pgt_topk_serves(const Query *query);
+extern PgtOp *pgt_topk_compile(PgtCompiler *c, const Query *query);
 
 /* ---- setop.c ---- */
 

@@ -64,6 +64,8 @@ typedef struct PgtQueryCheck
 	bool		uses_stable;	/* settings must be pinned */
 	List	   *sources;		/* of PgtSourceUse*: tables, stream tables, matviews, foreign tables */
 	List	   *views;			/* of PgtSourceUse*: views passed through */
+	int64		topk_limit;		/* LIMIT and OFFSET of the whole query, -1: none */
+	int64		topk_offset;
 	List	   *object_deps;	/* of ObjectAddress*: functions, types, operators, collations the query needs */
 } PgtQueryCheck;
 

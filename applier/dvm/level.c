@@ -77,6 +77,30 @@ pgt_level_is_limited(const Query *query)
 	return is_given(query->limitCount) || is_given(query->limitOffset);
 }
 
+/* Fold to a number; missing is what NULL means. */
+static bool
+fold_bound(const Node *bound, int64 missing, int64 *value)
+{
+	Node	   *folded;
+
+	*value = missing;
+	if (bound == NULL)
+		return true;
+	folded = eval_const_expressions(NULL, copyObject(unconstify(Node *, bound)));
+	if (!IsA(folded, Const))
+		return false;
+	if (!((Const *) folded)->constisnull)
+		*value = DatumGetInt64(((Const *) folded)->constvalue);
+	return true;
+}
+
+bool
+pgt_level_bounds(const Query *query, int64 *limit, int64 *offset)
+{
+	return fold_bound(query->limitCount, -1, limit) &&
+		fold_bound(query->limitOffset, 0, offset);
+}
+
 bool
 pgt_level_is_ordered(const Query *query)
 {

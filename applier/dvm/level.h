@@ -10,6 +10,9 @@
 /* Is LIMIT or OFFSET given, not just NULL? */
 extern bool pgt_level_is_limited(const Query *query);
 
+/* LIMIT (-1: none) and OFFSET as numbers; false if they are no constants. */
+extern bool pgt_level_bounds(const Query *query, int64 *limit, int64 *offset);
+
 /* Does the level have window functions, DISTINCT ON or a limit?  After
  * splitting: is it the level that does just one of these? */
 extern bool pgt_level_is_ordered(const Query *query);

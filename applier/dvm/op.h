@@ -20,8 +20,10 @@
  *   UNION_ALL  concatenation.
  *   OUTER      outer, semi-, anti- and marking joins: outer.h.
  *   REDUCE     GROUP BY / aggregates / DISTINCT: C code over a state table.
- *   PARTITION  window functions, DISTINCT ON: touched partitions evaluated anew
- *              and compared with the rows emitted before (partition.h).
+ *   PARTITION  window functions: touched partitions evaluated anew and compared
+ *              with the rows emitted before (partition.h).
+ *   TOPK       the first rows in an order, of all or of each key: LIMIT, DISTINCT
+ *              ON (topk.h).
  *
  * Operators with state say by their methods what they do.
  *
@@ -50,7 +52,7 @@ typedef struct PgtExplain PgtExplain;
 typedef enum PgtOpKind
 {
 	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_OUTER, PGT_OP_REDUCE,
-	PGT_OP_PARTITION
+	PGT_OP_PARTITION, PGT_OP_TOPK
 } PgtOpKind;
 
 typedef struct PgtOp

@@ -563,5 +563,6 @@ pgt_partition_build(PgtOp *op, QueryEnvironment *env, Tuplestorestate **inputs)
 	pgt_state_close(r->state);
 	MemoryContextSwitchTo(old);
 	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_end(rows);
 	MemoryContextDelete(cxt);
 }
