@@ -55,6 +55,7 @@ REGRESS = \
 	dvm_setup \
 	dvm_joins \
 	dvm_outer_joins \
+	dvm_sublinks \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \

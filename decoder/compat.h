@@ -227,6 +227,18 @@ pgt_flatten_join_aliases(Query *query, Node *node)
 #endif
 }
 
+/* 18 renamed what says how btrees use an operator (or its negator) */
+#include "utils/lsyscache.h"
+static inline bool
+pgt_op_is_comparison(Oid opno)
+{
+#if PG_VERSION_NUM >= 180000
+	return get_op_index_interpretation(opno) != NIL;
+#else
+	return get_op_btree_interpretation(opno) != NIL;
+#endif
+}
+
 /* 18 knows columns of OLD and NEW */
 static inline void
 pgt_expand_rte(RangeTblEntry *rte, int rtindex, List **names, List **vars)

@@ -302,30 +302,6 @@ value_function_name(SQLValueFunctionOp op)
 
 /* ---- expressions ---- */
 
-static const char *
-sublink_name(const SubLink *link)
-{
-	switch (link->subLinkType)
-	{
-		case EXISTS_SUBLINK:
-			return "EXISTS (subquery)";
-		case ALL_SUBLINK:
-			return "ALL (subquery)";
-		case ANY_SUBLINK:
-			return "IN or ANY (subquery)";
-		case ROWCOMPARE_SUBLINK:
-			return "a row comparison with a subquery";
-		case EXPR_SUBLINK:
-		case MULTIEXPR_SUBLINK:
-			return "a scalar subquery";
-		case ARRAY_SUBLINK:
-			return "ARRAY (subquery)";
-		case CTE_SUBLINK:
-			break;
-	}
-	return "a subquery in an expression";
-}
-
 static void
 note_operator(Check *c, Node *node)
 {
@@ -353,10 +329,6 @@ check_kind(Check *c, Node *node)
 {
 	switch (nodeTag(node))
 	{
-		case T_SubLink:
-			no_delta(c, sublink_name((SubLink *) node), NULL,
-					  exprLocation(node));
-			break;
 		case T_SQLValueFunction:
 			full_only(c, value_function_name(((SQLValueFunction *) node)->op),
 					  "Its result depends on time, user or transaction: rows would age without a change of their tables.",
@@ -366,7 +338,8 @@ check_kind(Check *c, Node *node)
 			full_only(c, "volatile function nextval", NULL, -1);
 			break;
 		case T_Param:
-			full_only(c, "a parameter", NULL, exprLocation(node));
+			if (((Param *) node)->paramkind != PARAM_SUBLINK)
+				full_only(c, "a parameter", NULL, exprLocation(node));
 			break;
 		case T_CoerceToDomain:
 			check_domain(c, (CoerceToDomain *) node);
@@ -851,6 +824,19 @@ check_normalised_level(Check *c, const Query *query)
 	dependent_walker(query->havingQual, &d);
 }
 
+static void
+check_normalised(Check *c, const Query *expanded)
+{
+	const char *construct;
+	const char *detail;
+	Query	   *query = pgt_compile_try_normalise(expanded, &construct, &detail);
+
+	if (query == NULL)
+		full_only(c, construct, detail, -1);
+	else
+		check_normalised_level(c, query);
+}
+
 PgtQueryCheck *
 pgt_query_check(const Query *query, const Query *expanded)
 {
@@ -867,7 +853,7 @@ pgt_query_check(const Query *query, const Query *expanded)
 		refuse(&c, "a query without a table", NULL,
 			   "Use an ordinary table or view for constant rows.", -1);
 	if (!c.result->refused && !c.result->full_only)
-		check_normalised_level(&c, pgt_compile_normalise(expanded));
+		check_normalised(&c, expanded);
 	return c.result;
 }
 

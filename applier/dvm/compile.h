@@ -61,6 +61,10 @@ extern PgtOp *pgt_compile_query(const Query *expanded, List **ops,
  * stand for.
  */
 extern Query *pgt_compile_normalise(const Query *expanded);
+/* ... or NULL, and the name of what stands in the way. */
+extern Query *pgt_compile_try_normalise(const Query *expanded,
+										const char **construct,
+										const char **detail);
 
 /* FROM of a normalised level, flattened: range table indexes in order, and the
  * conditions of WHERE and of all joins, whatever their kind, as one list. */

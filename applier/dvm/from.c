@@ -9,7 +9,7 @@
  *     L FULL JOIN R    L LEFT JOIN R  UNION ALL  NULLs, R anti-joined with L:
  *                      the operators of L and R have two readers each
  * Where the columns of a range table entry are afterwards: in->number the input,
- * in->base the columns before them in it.
+ * in->base the columns before them in it.  Kinds of joins: unnest.h.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "applier/dvm/compiler.h"
 #include "applier/dvm/items.h"
 #include "applier/dvm/outer.h"
+#include "applier/dvm/unnest.h"
 #include "decoder/compat.h"
 
 /* One side of a join. */
@@ -233,19 +234,13 @@ make_outer(PgtCompiler *c, PgtOuterKind kind, const Side *left,
 	return &o->op;
 }
 
-static Node *
-exchange_sides_mutator(Node *node, void *context)
+static Var *
+exchange_sides(const Var *of, void *arg)
 {
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-	{
-		Var		   *var = (Var *) copyObject(node);
+	Var		   *var = copyObject(unconstify(Var *, of));
 
-		var->varno = 3 - var->varno;
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, exchange_sides_mutator, context);
+	var->varno = 3 - var->varno;
+	return var;
 }
 
 /* Right rows without a partner, NULLs before their columns. */
@@ -253,7 +248,7 @@ static PgtOp *
 right_only(PgtCompiler *c, const Side *left, const Side *right, Node *quals)
 {
 	PgtOp	   *op = make_outer(c, PGT_OUTER_ANTI, right, left,
-								exchange_sides_mutator(quals, NULL));
+								pgt_map_vars(quals, exchange_sides, NULL));
 	List	   *exprs = NIL;
 
 	for (int i = 0; i < left->op->outdesc->natts; i++)
@@ -288,15 +283,49 @@ number_side(PgtLevelInputs *in, const Side *side, int number)
 		in->number[lfirst_int(lc)] = number;
 }
 
+static PgtOuterKind
+kind_of(const JoinExpr *join)
+{
+	if (pgt_join_is_named(join, PGT_MARK_JOIN))
+		return PGT_OUTER_MARK;
+	if (pgt_join_is_named(join, PGT_SINGLE_JOIN))
+		return PGT_OUTER_SINGLE;
+	return join->jointype == JOIN_SEMI ? PGT_OUTER_SEMI :
+		join->jointype == JOIN_ANTI ? PGT_OUTER_ANTI : PGT_OUTER_LEFT;
+}
+
+/* Where the columns of the right side are, or the one that the join adds. */
+static void
+place_right(PgtLevelInputs *in, const JoinExpr *join, PgtOuterKind kind,
+			const Side *left, const Side *right, Side *result)
+{
+	int			before = left->op->outdesc->natts;
+	ListCell   *lc;
+
+	result->rtindexes = list_copy(left->rtindexes);
+	if (kind == PGT_OUTER_LEFT)
+	{
+		foreach(lc, right->rtindexes)
+			in->base[lfirst_int(lc)] += before;
+		result->rtindexes = list_concat(result->rtindexes, right->rtindexes);
+	}
+	else if (kind == PGT_OUTER_MARK || kind == PGT_OUTER_SINGLE)
+	{
+		in->base[join->rtindex] = before;
+		in->leaf[join->rtindex] = NULL;
+		result->rtindexes = lappend_int(result->rtindexes, join->rtindex);
+	}
+}
+
 static Side
 outer_join(PgtCompiler *c, const Query *query, JoinExpr *join,
 		   PgtLevelInputs *in)
 {
+	PgtOuterKind kind = kind_of(join);
 	Side		left = make_side(c, query, join->larg, in);
 	Side		right = make_side(c, query, join->rarg, in);
 	Side		result = {0};
 	Node	   *quals;
-	ListCell   *lc;
 
 	if (join->jointype == JOIN_RIGHT)
 	{
@@ -309,10 +338,8 @@ outer_join(PgtCompiler *c, const Query *query, JoinExpr *join,
 	number_side(in, &right, 2);
 	quals = (Node *) pgt_compile_to_inputs(in, join->quals);
 	result.op = join->jointype == JOIN_FULL ? full_join(c, &left, &right, quals) :
-		make_outer(c, PGT_OUTER_LEFT, &left, &right, quals);
-	foreach(lc, right.rtindexes)
-		in->base[lfirst_int(lc)] += left.op->outdesc->natts;
-	result.rtindexes = list_concat(list_copy(left.rtindexes), right.rtindexes);
+		make_outer(c, kind, &left, &right, quals);
+	place_right(in, join, kind, &left, &right, &result);
 	return result;
 }
 

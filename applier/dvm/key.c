@@ -10,7 +10,9 @@
  *                       deferrable index over NOT NULL columns, all of which
  *                       are output columns.  A source whose key is equated
  *                       with columns of the others needs none: its row is
- *                       determined by theirs.
+ *                       determined by theirs.  In outer joins the columns
+ *                       of a side that is missing are NULL, which is as good
+ *                       as any value; a semi-join adds no rows.
  *   subquery in FROM    its own output key takes the place of an index
  *   set operation       all output columns, unless it keeps duplicates
  * A UNION ALL has none.  Without a key rows are told apart by their images.
@@ -288,16 +290,95 @@ keys_of_source(const Query *query, int rtindex)
 	return NIL;
 }
 
+/* A condition, and the sources whose rows it can determine. */
+typedef struct KeyQual
+{
+	Node	   *qual;
+	List	   *rtindexes;
+} KeyQual;
+
+/* The sources of a level, whose rows the output's are made of. */
+typedef struct KeySources
+{
+	List	   *rtindexes;
+	List	   *quals;			/* of KeyQual* */
+	List	   *maybe_missing;	/* either side of a full join */
+} KeySources;
+
+static void
+note_quals(KeySources *k, Node *quals, List *rtindexes)
+{
+	ListCell   *lc;
+
+	foreach(lc, make_ands_implicit((Expr *) quals))
+	{
+		KeyQual    *q = palloc(sizeof(KeyQual));
+
+		q->qual = lfirst(lc);
+		q->rtindexes = rtindexes;
+		k->quals = lappend(k->quals, q);
+	}
+}
+
+/* What the condition of an outer join says holds of the side that may be
+ * missing; semi-joins only choose rows of their left side. */
+static List *
+collect_sources(KeySources *k, Node *node)
+{
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	if (IsA(node, RangeTblRef))
+	{
+		k->rtindexes = lappend_int(k->rtindexes, ((RangeTblRef *) node)->rtindex);
+		return list_make1_int(((RangeTblRef *) node)->rtindex);
+	}
+	if (IsA(node, JoinExpr))
+	{
+		JoinExpr   *join = (JoinExpr *) node;
+		List	   *left = collect_sources(k, join->larg);
+		List	   *right;
+
+		if (join->jointype == JOIN_SEMI || join->jointype == JOIN_ANTI)
+			return left;
+		right = collect_sources(k, join->rarg);
+		all = list_concat(list_copy(left), right);
+		if (join->jointype == JOIN_FULL)
+			k->maybe_missing = list_concat(k->maybe_missing, all);
+		else
+			note_quals(k, join->quals, join->jointype == JOIN_LEFT ? right :
+					   join->jointype == JOIN_RIGHT ? left : all);
+		return all;
+	}
+	foreach(lc, castNode(FromExpr, node)->fromlist)
+		all = list_concat(all, collect_sources(k, lfirst(lc)));
+	note_quals(k, ((FromExpr *) node)->quals, all);
+	return all;
+}
+
+static List *
+quals_about(const KeySources *k, int rtindex)
+{
+	List	   *quals = NIL;
+	ListCell   *lc;
+
+	foreach(lc, k->quals)
+		if (list_member_int(((KeyQual *) lfirst(lc))->rtindexes, rtindex))
+			quals = lappend(quals, ((KeyQual *) lfirst(lc))->qual);
+	return quals;
+}
+
 /* Leave out, one after the other, the sources that the rest determines. */
 static List *
-determining_sources(List *rtindexes, List *keys, List *quals)
+determining_sources(const KeySources *k, List *keys)
 {
-	List	   *needed = list_copy(rtindexes);
+	List	   *needed = list_copy(k->rtindexes);
 
-	for (int i = list_length(rtindexes) - 1; i >= 0; i--)
+	for (int i = list_length(k->rtindexes) - 1; i >= 0; i--)
 	{
-		int			rtindex = list_nth_int(rtindexes, i);
+		int			rtindex = list_nth_int(k->rtindexes, i);
 		List	   *others = list_delete_int(list_copy(needed), rtindex);
+		List	   *quals = quals_about(k, rtindex);
 		ListCell   *lc;
 
 		if (others == NIL)
@@ -313,22 +394,32 @@ determining_sources(List *rtindexes, List *keys, List *quals)
 	return needed;
 }
 
+/* Of two sides of which either may be missing, NULLs in a key would be mixed up
+ * with those of a row that is not there. */
+static List *
+usable_keys(const Query *query, const KeySources *k, int rtindex)
+{
+	if (list_member_int(k->maybe_missing, rtindex) &&
+		rt_fetch(rtindex, query->rtable)->rtekind != RTE_RELATION)
+		return NIL;
+	return keys_of_source(query, rtindex);
+}
+
 static List *
 join_key(const Query *query)
 {
-	List	   *rtindexes;
-	List	   *quals;
-	List	   *keys = NIL;		/* of lists of SourceKey*, as rtindexes */
+	KeySources	k = {0};
+	List	   *keys = NIL;		/* of lists of SourceKey*, as k.rtindexes */
 	List	   *needed;
 	List	   *output = NIL;
 	ListCell   *lc;
 	ListCell   *lk;
 
-	pgt_compile_flatten_from(query, &rtindexes, &quals);
-	foreach(lc, rtindexes)
-		keys = lappend(keys, keys_of_source(query, lfirst_int(lc)));
-	needed = determining_sources(rtindexes, keys, quals);
-	forboth(lc, rtindexes, lk, keys)
+	collect_sources(&k, (Node *) query->jointree);
+	foreach(lc, k.rtindexes)
+		keys = lappend(keys, usable_keys(query, &k, lfirst_int(lc)));
+	needed = determining_sources(&k, keys);
+	forboth(lc, k.rtindexes, lk, keys)
 	{
 		List	   *columns;
 
@@ -343,6 +434,17 @@ join_key(const Query *query)
 }
 
 /* ---- levels ---- */
+
+static bool
+has_recursion(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->hasRecursive ||
+			query_tree_walker((Query *) node, has_recursion, context, 0);
+	return expression_tree_walker(node, has_recursion, context);
+}
 
 static List *
 all_output(const Query *query)
@@ -423,44 +525,16 @@ level_key(const Query *query)
 	return join_key(query);
 }
 
-/* Joins that are not plain inner joins, and what else may sit in FROM. */
-static bool
-has_odd_from(Node *node)
-{
-	ListCell   *lc;
-
-	if (IsA(node, RangeTblRef))
-		return false;
-	if (IsA(node, JoinExpr))
-	{
-		JoinExpr   *join = (JoinExpr *) node;
-
-		return join->jointype != JOIN_INNER || has_odd_from(join->larg) ||
-			has_odd_from(join->rarg);
-	}
-	foreach(lc, castNode(FromExpr, node)->fromlist)
-		if (has_odd_from(lfirst(lc)))
-			return true;
-	return false;
-}
-
-static bool
-odd_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return has_odd_from((Node *) ((Query *) node)->jointree) ||
-			((Query *) node)->hasRecursive ||
-			query_tree_walker((Query *) node, odd_walker, context, 0);
-	return expression_tree_walker(node, odd_walker, context);
-}
-
 List *
 pgt_query_output_key(const Query *expanded)
 {
-	/* queries maintained in FULL mode only may have anything in FROM */
-	if (odd_walker((Node *) expanded, NULL))
+	const char *construct;
+	const char *detail;
+	Query	   *query;
+
+	/* queries maintained in FULL mode only may be anything */
+	if (has_recursion((Node *) expanded, NULL))
 		return NIL;
-	return level_key(pgt_compile_normalise(expanded));
+	query = pgt_compile_try_normalise(expanded, &construct, &detail);
+	return query == NULL ? NIL : level_key(query);
 }

@@ -18,6 +18,7 @@
 
 #include "applier/dvm/compile.h"
 #include "applier/dvm/level.h"
+#include "applier/dvm/unnest.h"
 #include "decoder/compat.h"
 
 static CommonTableExpr *
@@ -71,6 +72,37 @@ flatten_item(Query *query, RangeTblEntry *rte)
 			pgt_flatten_join_aliases(query, (Node *) rte->subquery);
 }
 
+static void normalise_level(Query *query, List *outer);
+
+/* Subqueries in expressions: each one level below. */
+static bool
+normalise_links_walker(Node *node, List *levels)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+		normalise_level((Query *) ((SubLink *) node)->subselect, levels);
+	return expression_tree_walker(node, normalise_links_walker, levels);
+}
+
+static void
+normalise_links(Query *query, List *levels)
+{
+	ListCell   *lc;
+
+	normalise_links_walker((Node *) query->targetList, levels);
+	normalise_links_walker((Node *) query->jointree, levels);
+	normalise_links_walker(query->havingQual, levels);
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		normalise_links_walker((Node *) rte->functions, levels);
+		normalise_links_walker((Node *) rte->values_lists, levels);
+		normalise_links_walker((Node *) rte->tablefunc, levels);
+	}
+}
+
 static void
 normalise_level(Query *query, List *outer)
 {
@@ -86,6 +118,7 @@ normalise_level(Query *query, List *outer)
 		if (rte->rtekind == RTE_SUBQUERY)
 			normalise_level(rte->subquery, levels);
 	}
+	normalise_links(query, levels);
 	query->cteList = NIL;
 
 	foreach(lc, query->rtable)
@@ -116,12 +149,29 @@ clear_nulling_walker(Node *node, void *context)
 }
 
 Query *
-pgt_compile_normalise(const Query *expanded)
+pgt_compile_try_normalise(const Query *expanded, const char **construct,
+						  const char **detail)
 {
 	Query	   *query = copyObject(unconstify(Query *, expanded));
+	PgtUnnest	unnest = {0};
 
 	clear_nulling_walker((Node *) query, NULL);
 	normalise_level(query, NIL);
+	pgt_unnest_query(&unnest, query);
+	*construct = unnest.construct;
+	*detail = unnest.detail;
+	return unnest.construct == NULL ? query : NULL;
+}
+
+Query *
+pgt_compile_normalise(const Query *expanded)
+{
+	const char *construct;
+	const char *detail;
+	Query	   *query = pgt_compile_try_normalise(expanded, &construct, &detail);
+
+	if (query == NULL)
+		elog(ERROR, "%s cannot be compiled", construct);
 	return query;
 }
 

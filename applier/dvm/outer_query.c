@@ -44,6 +44,7 @@ typedef struct Place
 	int			varno[2];
 	int			levelsup[2];
 	bool		delta[2];		/* in a delta or store, not the new state */
+	int			depth;			/* queries between the condition and a node */
 } Place;
 
 static const PgtOp *
@@ -65,7 +66,16 @@ place_mutator(Node *node, Place *p)
 {
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Var))
+	if (IsA(node, Query))
+	{
+		Node	   *query;
+
+		p->depth++;
+		query = (Node *) query_tree_mutator((Query *) node, place_mutator, p, 0);
+		p->depth--;
+		return query;
+	}
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == p->depth)
 	{
 		Var		   *var = (Var *) copyObject(node);
 		int			side = var->varno - 1;
@@ -74,7 +84,7 @@ place_mutator(Node *node, Place *p)
 		if (!p->delta[side])
 			var->varattno = pgt_op_state_attno(input, var->varattno);
 		var->varno = p->varno[side];
-		var->varlevelsup = p->levelsup[side];
+		var->varlevelsup = p->levelsup[side] + p->depth;
 		var->varnosyn = 0;
 		var->varattnosyn = 0;
 		return (Node *) var;
@@ -386,7 +396,6 @@ left_with_matches(const PgtOuterOp *o, bool delta)
 		add_input_columns(query, &p, 0);
 		exists = sub_select(matching_rows(&p),
 							o->kind == PGT_OUTER_SINGLE ? EXPR_SUBLINK : EXISTS_SUBLINK);
-		query->hasSubLinks = true;
 		if (o->kind == PGT_OUTER_MARK || o->kind == PGT_OUTER_SINGLE)
 			pgt_qtree_add_target(query, exists,
 								 NameStr(TupleDescAttr(o->op.outdesc,
@@ -490,7 +499,6 @@ touched_rows(const PgtOuterOp *o, bool left_delta)
 		pgt_qtree_add_target(sub, pgt_qtree_int8(1), "one");
 		add_qual(query, sub_select(sub, EXISTS_SUBLINK));
 	}
-	query->hasSubLinks = true;
 	add_input_columns(query, &p, 0);
 	pgt_qtree_add_target(query, left_delta ?
 						 pgt_qtree_negate((Node *) weight_of(&p, 0)) : pgt_qtree_int8(1),
@@ -682,7 +690,6 @@ turned(const PgtOuterOp *o, bool many)
 		Node	   *more = match_beyond(o, varno, expected);
 
 		add_qual(query, (Node *) makeBoolExpr(NOT_EXPR, list_make1(more), -1));
-		query->hasSubLinks = true;
 	}
 	add_columns(query, varno, o->weighed, o->entity->natts);
 	pgt_qtree_add_target(query, int8_case(int8_compare(F_INT8LT, (Node *) m, 0),
@@ -710,7 +717,6 @@ doubled(const PgtOuterOp *o, bool many)
 	else
 	{
 		enough = match_beyond(o, varno, skip);
-		query->hasSubLinks = true;
 	}
 	add_qual(query, (Node *) make_orclause(list_make2(int8_compare(F_INT8LT, m, -1),
 													  enough)));

@@ -198,6 +198,19 @@ collect_stores_walker(Node *node, List **stores)
 	return expression_tree_walker(node, collect_stores_walker, stores);
 }
 
+/* Say of every level whether there are subqueries in its expressions. */
+static bool
+note_sublinks_walker(Node *node, Query *level)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) && level != NULL)
+		level->hasSubLinks = true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, note_sublinks_walker, node, 0);
+	return expression_tree_walker(node, note_sublinks_walker, level);
+}
+
 PgtPlan *
 pgt_plan_make(MemoryContext parent, const Query *query, const char *text,
 			  bool check_rights)
@@ -213,6 +226,7 @@ pgt_plan_make(MemoryContext parent, const Query *query, const char *text,
 	plan = palloc0(sizeof(PgtPlan));
 	plan->context = context;
 	plan->query = copyObject(unconstify(Query *, query));
+	note_sublinks_walker((Node *) plan->query, NULL);
 	plan->text = pstrdup(text);
 	plan->check_rights = check_rights;
 	plan->desc = ExecCleanTypeFromTL(plan->query->targetList);

@@ -149,6 +149,7 @@ second_try(PgtRefreshRecord *record, ErrorData *error, MemoryContext context,
 {
 	/* likewise keys too long for the identity index: FULL takes a hash */
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		error->sqlerrcode != ERRCODE_CARDINALITY_VIOLATION &&
 		error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return error;
 	return try_refresh(record, PGT_REFRESH_FULL,

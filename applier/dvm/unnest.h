@@ -1,0 +1,92 @@
+/*
+ * applier/dvm/unnest.h - queries without subqueries in expressions.
+ * Private to dvm/.
+ *
+ * In the compiler's form a join of FROM can be of a kind that SQL has no words
+ * for:
+ *     JOIN_SEMI, JOIN_ANTI     the left side's columns
+ *     JOIN_SEMI named "mark"   and one more: is there a match?  Var(rtindex, 1)
+ *     JOIN_SEMI named "single" and one more: column 1 of the right side's only
+ *                              match, NULL without one; two are an error
+ */
+#ifndef PGT_UNNEST_H
+#define PGT_UNNEST_H
+
+#include "postgres.h"
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
+
+#define PGT_MARK_JOIN "mark"
+#define PGT_SINGLE_JOIN "single"
+
+extern bool pgt_join_is_named(const JoinExpr *join, const char *name);
+
+/* The first thing found that cannot be taken apart; all NULL: nothing. */
+typedef struct PgtUnnest
+{
+	const char *construct;
+	const char *detail;
+} PgtUnnest;
+
+/* A level whose subqueries in expressions become joins. */
+typedef struct PgtUnnestLevel
+{
+	PgtUnnest  *u;
+	Query	   *query;
+	Node	   *tree;			/* FROM, so far */
+	List	   *quals;			/* WHERE, so far */
+} PgtUnnestLevel;
+
+/* ---- unnest.c ---- */
+
+/* The query, normalised otherwise, is changed in place, at every level. */
+extern void pgt_unnest_query(PgtUnnest *u, Query *query);
+
+extern void pgt_unnest_refuse(PgtUnnest *u, const char *construct,
+							  const char *detail);
+/* A subquery as one more entry of the level's range table. */
+extern int	pgt_unnest_add_entry(PgtUnnestLevel *v, Query *sub);
+/* The level's tree becomes the left side of a join. */
+extern void pgt_unnest_join(PgtUnnestLevel *v, JoinType type, int right,
+							List *quals);
+/* ... of one that adds a column, which is returned. */
+extern Node *pgt_unnest_column_join(PgtUnnestLevel *v, const char *name,
+									int right, List *quals, Node *column);
+
+/* ---- sublink.c ---- */
+
+/* A condition of WHERE with subqueries in it: joined, or added to WHERE. */
+extern void pgt_sublink_condition(PgtUnnestLevel *v, Node *qual);
+/* Is it one that a semi- or anti-join answers? */
+extern bool pgt_sublink_is_filter(Node *qual);
+/* An expression: with columns of joins in place of its subqueries.  positive:
+ * that it is NULL or false is all the same. */
+extern Node *pgt_sublink_replace(PgtUnnestLevel *v, Node *node, bool positive);
+/* Is there a subquery that reads a relation? */
+extern bool pgt_sublink_within(Node *node);
+
+/* ---- domain.c ---- */
+
+/*
+ * A subquery of the level as one more entry of its range table, without
+ * references to the level: what it referred to are columns of its own, of which
+ * it returns the rows for every combination there is.  quals: which rows belong
+ * to which of the level's.
+ */
+typedef struct PgtDomain
+{
+	int			rtindex;
+	List	   *quals;
+	/* an aggregate without GROUP BY: the entry has no row where the subquery
+	 * aggregates nothing */
+	bool		aggregate;
+	int			value;			/* column of the first visible one */
+	int			having;			/* bool column, 0 = no HAVING */
+	int			matched;		/* column that is never NULL */
+	Node	   *empty_value;	/* what the subquery returns there, in the level's terms */
+	Node	   *empty_having;	/* or NULL */
+} PgtDomain;
+
+extern bool pgt_domain_attach(PgtUnnestLevel *v, Query *sub, PgtDomain *domain);
+
+#endif							/* PGT_UNNEST_H */
