@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -56,6 +57,17 @@ bool		pgt_matview_polling = false;
 bool		pgt_auto_index = true;
 int			pgt_decoder_work_mem = 65536;
 int			pgt_refresh_work_mem = 262144;
+
+#ifdef USE_ASSERT_CHECKING
+char	   *pgt_crash_point = NULL;
+
+void
+pgt_crash_at(const char *point)
+{
+	if (strcmp(pgt_crash_point, point) == 0)
+		kill(MyProcPid, SIGKILL);
+}
+#endif
 
 static const struct config_enum_entry cdc_mode_options[] = {
 	{"auto", PGT_CDC_AUTO, false},
@@ -268,6 +280,13 @@ _PG_init(void)
 	define_capture_settings();
 	define_schedule_settings();
 	define_engine_settings();
+#ifdef USE_ASSERT_CHECKING
+	DefineCustomStringVariable("pg_trickle.crash_point",
+							   "Place at which a process of pg_trickle kills itself.",
+							   NULL, &pgt_crash_point, "", PGC_SIGHUP,
+							   GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL, NULL,
+							   NULL);
+#endif
 	MarkGUCPrefixReserved("pg_trickle");
 
 	pgt_capture_init();

@@ -62,4 +62,17 @@ extern bool pgt_auto_index;
 extern int	pgt_decoder_work_mem;		/* kB */
 extern int	pgt_refresh_work_mem;		/* kB */
 
+/*
+ * Named places at which a process of ours kills itself (SIGKILL), for tests of
+ * crashes; in assert-enabled builds only.  pg_trickle.crash_point names one.
+ */
+#ifdef USE_ASSERT_CHECKING
+extern char *pgt_crash_point;
+extern void pgt_crash_at(const char *point);
+#define PGT_CRASH_POINT(point) \
+	do { if (pgt_crash_point[0] != '\0') pgt_crash_at(point); } while (0)
+#else
+#define PGT_CRASH_POINT(point) ((void) 0)
+#endif
+
 #endif							/* PGT_SETTINGS_H */

@@ -179,6 +179,7 @@ pgt_wal_begin(void)
 	if (clear_away())
 		return false;
 	pgt_wal_open_slot(&start);
+	PGT_CRASH_POINT("slot");
 	make_context(start.position);
 	if (start.fresh)
 		pgt_wal_write_start(start.position, start.lost_reason);
@@ -229,7 +230,9 @@ confirm(void)
 	if (XLogRecPtrIsInvalid(self.unconfirmed) ||
 		self.unconfirmed_commit > GetFlushRecPtr(NULL))
 		return;
+	PGT_CRASH_POINT("flushed");
 	LogicalConfirmReceivedLocation(self.unconfirmed);
+	PGT_CRASH_POINT("confirmed");
 	self.confirmed = self.unconfirmed;
 	self.unconfirmed = InvalidXLogRecPtr;
 }
@@ -241,8 +244,10 @@ save(void)
 {
 	XLogRecPtr	position = self.ctx->reader->EndRecPtr;
 
+	PGT_CRASH_POINT("decoded");
 	InvalidateSystemCaches();
 	pgt_wal_write(self.spool, position);
+	PGT_CRASH_POINT("committed");
 	pgt_spool_reset(self.spool);
 	InvalidateSystemCaches();
 	self.saved = position;

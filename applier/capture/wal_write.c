@@ -31,6 +31,7 @@
 #include "applier/capture/capture.h"
 #include "applier/capture/cdc.h"
 #include "applier/capture/wal_internal.h"
+#include "applier/settings.h"
 #include "decoder/wire.h"
 
 /* Where a source's batches go. */
@@ -232,7 +233,9 @@ pgt_wal_write(PgtSpool *spool, XLogRecPtr position)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	write_batches(spool);
+	PGT_CRASH_POINT("written");
 	store_position(position, false, NULL);
+	PGT_CRASH_POINT("stored");
 	CommitTransactionCommand();
 }
 
