@@ -303,6 +303,11 @@ CREATE FUNCTION pgtrickle.create_watermark_group(
     LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create_watermark_group';
 CREATE FUNCTION pgtrickle.drop_watermark_group(group_name text) RETURNS void
     LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_drop_watermark_group';
+CREATE FUNCTION pgtrickle.create_refresh_group(
+    group_name text, members text[], isolation text DEFAULT 'repeatable_read') RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_create_refresh_group';
+CREATE FUNCTION pgtrickle.drop_refresh_group(group_name text) RETURNS void
+    LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_drop_refresh_group';
 
 ---------------------------------------------------------------------------
 -- capture
@@ -1399,19 +1404,90 @@ SELECT w.group_name, w.min_watermark, w.max_watermark, w.lag_secs, w.aligned,
   FROM pgtrickle._watermark_status() w
 $$;
 
--- Every stream table that the scheduler holds back, why and since when.
+-- What is refreshed together: refresh groups, diamonds, what lies between.
+CREATE FUNCTION pgtrickle._units()
+    RETURNS TABLE (unit bigint, pgt_id bigint, is_convergence bool, policy text)
+    LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_units_status';
+REVOKE ALL ON FUNCTION pgtrickle._units() FROM PUBLIC;
+
+-- Every stream table that the scheduler holds back, why and since when.  A
+-- member that is held, or out of service, holds all that is refreshed with it.
 CREATE FUNCTION pgtrickle._waiting()
     RETURNS TABLE (pgt_id bigint, waiting_for text, since timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS $$
-SELECT a.pgt_id, format('gate on %s', g.source_relid), g.gated_at
-  FROM pgtrickle.pgt_source_gates g
-  JOIN pgtrickle._all_sources() a ON a.source_relid = g.source_relid
+WITH held AS MATERIALIZED (
+    SELECT a.pgt_id, format('gate on %s', g.source_relid) AS reason, g.gated_at AS since
+      FROM pgtrickle.pgt_source_gates g
+      JOIN pgtrickle._all_sources() a ON a.source_relid = g.source_relid
+    UNION ALL
+    SELECT i.pgt_id, format('watermark group %I', w.group_name), w.since
+      FROM pgtrickle._watermark_status() w
+     CROSS JOIN LATERAL unnest(w.waiting) i (pgt_id)
+), units AS MATERIALIZED (
+    SELECT u.unit, u.pgt_id, s.relid::regclass AS name, s.status, d.updated_at, p.last_refresh_at
+      FROM pgtrickle._units() u
+      JOIN pgtrickle.pgt_state s USING (pgt_id)
+      JOIN pgtrickle.pgt_definitions d USING (pgt_id)
+      JOIN pgtrickle.pgt_progress p USING (pgt_id)
+)
+SELECT h.pgt_id, h.reason, h.since FROM held h
 UNION ALL
-SELECT i.pgt_id, format('watermark group %I', w.group_name), w.since
-  FROM pgtrickle._watermark_status() w
- CROSS JOIN LATERAL unnest(w.waiting) i (pgt_id)
+SELECT m.pgt_id, format('member %s: %s', o.name, h.reason), h.since
+  FROM units m
+  JOIN units o ON o.unit = m.unit AND o.pgt_id <> m.pgt_id
+  JOIN held h ON h.pgt_id = o.pgt_id
+UNION ALL
+SELECT m.pgt_id, format('member %s: %s', o.name, o.status),
+       CASE o.status WHEN 'SUSPENDED' THEN o.updated_at ELSE o.last_refresh_at END
+  FROM units m
+  JOIN units o ON o.unit = m.unit AND o.pgt_id <> m.pgt_id AND o.status IN ('SUSPENDED', 'ERROR')
+$$;
+
+-- Of each stream table, what its last refresh came to.
+CREATE FUNCTION pgtrickle._last_result(pgt_id bigint) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT h.status FROM pgtrickle.pgt_refresh_history h
+ WHERE h.pgt_id = $1 AND h.status <> 'RUNNING'
+ ORDER BY h.refresh_id DESC LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION pgtrickle._last_result(bigint) FROM PUBLIC;
+
+CREATE FUNCTION pgtrickle.refresh_groups()
+    RETURNS TABLE (group_name text, member regclass, isolation text, last_refresh_at timestamptz,
+                   last_result text, waiting_for text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+WITH waiting AS MATERIALIZED (
+    SELECT w.pgt_id, string_agg(w.waiting_for, ', ' ORDER BY w.waiting_for) AS reasons
+      FROM pgtrickle._waiting() w GROUP BY w.pgt_id
+)
+SELECT g.group_name, m, g.isolation, p.last_refresh_at, pgtrickle._last_result(s.pgt_id), w.reasons
+  FROM pgtrickle.pgt_refresh_groups g
+ CROSS JOIN LATERAL unnest(g.members) m
+  JOIN pgtrickle.pgt_state s ON s.relid = m
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+  LEFT JOIN waiting w USING (pgt_id)
+ ORDER BY g.group_name, m::text
+$$;
+
+CREATE FUNCTION pgtrickle.diamond_groups()
+    RETURNS TABLE (group_id bigint, member regclass, is_convergence bool, policy text,
+                   last_refresh_at timestamptz, last_result text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT u.unit, s.relid::regclass, u.is_convergence, u.policy, p.last_refresh_at,
+       pgtrickle._last_result(u.pgt_id)
+  FROM (SELECT *, bool_or(is_convergence) OVER (PARTITION BY unit) AS diamond FROM pgtrickle._units()) u
+  JOIN pgtrickle.pgt_state s USING (pgt_id)
+  JOIN pgtrickle.pgt_progress p USING (pgt_id)
+ WHERE u.diamond
+ ORDER BY u.unit, s.relid::regclass::text
 $$;
 
 CREATE FUNCTION pgtrickle.waiting_stream_tables()

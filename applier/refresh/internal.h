@@ -43,4 +43,21 @@ extern void pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 							bool wait_for_tables, bool allow_full_retry,
 							PgtRefreshResult *result);
 
+/* One of several that are refreshed together. */
+typedef struct PgtGroupMember
+{
+	int64		pgt_id;
+	PgtRefreshMode mode;
+	const char *reason;			/* for the mode, or NULL */
+	PgtRefreshResult result;
+} PgtGroupMember;
+
+/*
+ * Refresh the members, in the order given (upstream first), under one
+ * snapshot: all locks first, then the snapshot, then each.  Waits for nobody;
+ * where it cannot have a lock, or a gate holds a member, all are SKIPPED.
+ * *current: the member under way, for whoever catches an error.
+ */
+extern void pgt_refresh_run_group(PgtGroupMember *members, int n, int *current);
+
 #endif							/* PGT_REFRESH_INTERNAL_H */

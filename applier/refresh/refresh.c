@@ -59,6 +59,8 @@ typedef struct Refresh
 	int64		changes;
 	int64		recorded;		/* changes as recorded: an update is one */
 	bool		by_scheduler;	/* gates and watermarks hold it */
+	const int64 *group;			/* all that are refreshed together, or NULL */
+	int			ngroup;
 	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
 	Tuplestorestate *passed_on; /* the stream table's own delta, for readers */
@@ -217,7 +219,22 @@ lock_immediate(int64 pgt_id, bool wait)
 	return pgt_immediate_lock_sources(st, !active, wait);
 }
 
-/* Take S, and be sure that it lies after the stored frontier. */
+/* The frontier of S, which is active; be sure that it lies after the stored
+ * one. */
+static void
+set_frontier(Refresh *r)
+{
+	r->frontier = pgt_frontier_from_snapshot(GetActiveSnapshot(),
+											 pgt_capture_own_batches());
+	if (!pgt_frontier_covers(r->frontier, r->progress->frontier))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not refresh stream table \"%s\"", r->st->name),
+				 errdetail("It was refreshed after this transaction's snapshot was taken."),
+				 errhint("Retry the transaction, or refresh at READ COMMITTED.")));
+}
+
+/* Take S. */
 static void
 take_snapshot(Refresh *r)
 {
@@ -228,14 +245,15 @@ take_snapshot(Refresh *r)
 	}
 	PushCopiedSnapshot(GetTransactionSnapshot());
 	r->snapshot_time = GetCurrentTimestamp();
-	r->frontier = pgt_frontier_from_snapshot(GetActiveSnapshot(),
-											 pgt_capture_own_batches());
-	if (!pgt_frontier_covers(r->frontier, r->progress->frontier))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not refresh stream table \"%s\"", r->st->name),
-				 errdetail("It was refreshed after this transaction's snapshot was taken."),
-				 errhint("Retry the transaction, or refresh at READ COMMITTED.")));
+	set_frontier(r);
+}
+
+/* S of the group's first member. */
+static void
+share_snapshot(Refresh *r, const Refresh *first)
+{
+	r->snapshot_time = first->snapshot_time;
+	set_frontier(r);
 }
 
 /* Read the buffers; NULL or the reason why the delta cannot be used. */
@@ -362,10 +380,29 @@ choose_action(Refresh *r)
 	return is_auto(r) && prefers_full(r, r->recorded) ? "FULL" : "DIFFERENTIAL";
 }
 
+/* Whoever reads it within the group does so in this transaction. */
+static bool
+is_read_outside(const Refresh *r, List *readers)
+{
+	ListCell   *lc;
+
+	foreach(lc, readers)
+	{
+		bool		inside = false;
+
+		for (int i = 0; i < r->ngroup && !inside; i++)
+			inside = r->group[i] == ((PgtDependency *) lfirst(lc))->pgt_id;
+		if (!inside)
+			return true;
+	}
+	return false;
+}
+
 static void
 run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 {
-	bool		has_readers = pgt_dependency_readers(r->st->relid) != NIL;
+	List	   *readers = pgt_dependency_readers(r->st->relid);
+	bool		has_readers = readers != NIL;
 	TupleDesc	desc = pgt_program_output_desc(r->program);
 	Tuplestorestate *out = has_readers ? tuplestore_begin_heap(true, false, pgt_refresh_work_mem) : NULL;
 	PgtRunResult run = {0};
@@ -384,7 +421,8 @@ run_action(Refresh *r, const char *action, PgtRefreshResult *result)
 		if (!is_immediate(r->st) || pgt_dependency_deferred(r->st->relid) != NIL)
 		{
 			pgt_buffer_append_delta(r->st->relid, out, desc);
-			pgt_capture_touch(r->st->relid);
+			if (is_read_outside(r, readers))
+				pgt_capture_touch(r->st->relid);
 		}
 		r->passed_on = out;
 	}
@@ -494,34 +532,43 @@ reads_buffers(const Refresh *r)
 		!r->st->needs_reinit && !r->from_elsewhere && r->mode != PGT_REFRESH_FULL;
 }
 
-/* From the catalog rows to the stored frontier; locks and identity are held. */
-static void
-refresh_locked(Refresh *r, PgtRefreshResult *result)
+/* FULL only asks whether there is anything to do. */
+static bool
+waits_for_decoder(const Refresh *r)
 {
-	const char *action;
-	char	   *why = NULL;
+	return r->wait && !is_full(r->st);
+}
 
-	get_program(r);
+/* Before the snapshot: why the decoder is too far behind, or NULL. */
+static char *
+come_near(Refresh *r)
+{
 	r->decoded = r->decoded && reads_buffers(r);
-	/* FULL only asks whether there is anything to do */
-	if (r->decoded)
-		why = pgt_decoded_come_near(r->st->name, r->wait && !is_full(r->st));
-	take_snapshot(r);
+	if (!r->decoded)
+		return NULL;
+	return pgt_decoded_come_near(r->st->name, waits_for_decoder(r));
+}
+
+/* After it: do the buffers hold all that it shows?  why: what come_near said. */
+static bool
+is_known(Refresh *r, char *why, PgtRefreshResult *result)
+{
 	if (r->decoded && why == NULL)
-		why = pgt_decoded_wait(r->st->name, r->wait && !is_full(r->st),
+		why = pgt_decoded_wait(r->st->name, waits_for_decoder(r),
 							   &r->progress->frontier_lsn);
 	r->unknown = why != NULL;
-	if (r->unknown && !is_full(r->st))
-	{
-		result->reason = why;
-		PopActiveSnapshot();
-		return;
-	}
-	if (is_held(r, result))
-	{
-		PopActiveSnapshot();
-		return;
-	}
+	if (!r->unknown || is_full(r->st))
+		return true;
+	result->reason = why;
+	return false;
+}
+
+/* What there is to do under the snapshot; locks and identity are held. */
+static void
+refresh_under_snapshot(Refresh *r, PgtRefreshResult *result)
+{
+	const char *action;
+
 	pgt_program_check_rights(r->program);
 	action = choose_action(r);
 	result->action = action;
@@ -535,6 +582,19 @@ refresh_locked(Refresh *r, PgtRefreshResult *result)
 	else
 		result->duration_ms = elapsed_ms(r->start);
 	end_deltas(r);
+}
+
+/* From the catalog rows to the stored frontier; locks and identity are held. */
+static void
+refresh_locked(Refresh *r, PgtRefreshResult *result)
+{
+	char	   *why;
+
+	get_program(r);
+	why = come_near(r);
+	take_snapshot(r);
+	if (is_known(r, why, result) && !is_held(r, result))
+		refresh_under_snapshot(r, result);
 	PopActiveSnapshot();
 }
 
@@ -671,6 +731,160 @@ pgt_refresh_run(int64 pgt_id, PgtRefreshMode mode, bool wait,
 	result->reason = reason ? pstrdup(reason) : NULL;
 	MemoryContextDelete(context);
 }
+
+/* ---- a group ---- */
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Refresh locks in order of id, then those on tables. */
+static const char *
+lock_group(Refresh *r, PgtGroupMember *members, int n, int *current)
+{
+	int64	   *ids = palloc(sizeof(int64) * n);
+
+	for (int i = 0; i < n; i++)
+		ids[i] = members[i].pgt_id;
+	qsort(ids, n, sizeof(int64), compare_ids);
+	for (int i = 0; i < n; i++)
+		if (!pgt_lock_refresh(ids[i], false))
+			return "another refresh of a member is running";
+	for (*current = 0; *current < n; (*current)++)
+	{
+		Refresh    *one = &r[*current];
+
+		if (!load(one, members[*current].pgt_id, members[*current].mode, false))
+			return "a table that a member reads or writes is locked by another session";
+		if (is_immediate(one->st))
+			return "a member is maintained by its writers now";
+		one->full_reason = members[*current].reason;
+		one->by_scheduler = true;
+	}
+	return NULL;
+}
+
+static char *
+prepare_member(Refresh *r)
+{
+	PgtIdentity identity;
+	char	   *why;
+
+	INSTR_TIME_SET_CURRENT(r->start);
+	pgt_identity_enter(&identity, pgt_relation_owner(r->st->relid),
+					   r->st->pinned_settings);
+	get_program(r);
+	why = come_near(r);
+	pgt_identity_leave(&identity);
+	return why;
+}
+
+/* The members before have written: what they wrote is to be seen under the
+ * same snapshot, and their batches are among those this one absorbs. */
+static void
+run_member(Refresh *r, const Refresh *first, PgtRefreshResult *result)
+{
+	PgtIdentity identity;
+
+	INSTR_TIME_SET_CURRENT(r->start);
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+	if (r != first)
+		share_snapshot(r, first);
+	pgt_identity_enter(&identity, pgt_relation_owner(r->st->relid),
+					   r->st->pinned_settings);
+	refresh_under_snapshot(r, result);
+	pgt_identity_leave(&identity);
+	pass_on(r);
+}
+
+/* Those that had nothing to do stand at the snapshot as well. */
+static void
+advance_idle_members(Refresh *r, const PgtGroupMember *members, int n)
+{
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+		any |= strcmp(members[i].result.action, "NO_DATA") != 0;
+	for (int i = 0; any && i < n; i++)
+	{
+		if (strcmp(members[i].result.action, "NO_DATA") != 0)
+			continue;
+		r[i].progress->frontier = r[i].frontier;
+		r[i].progress->data_timestamp = r[i].snapshot_time;
+		pgt_progress_update(r[i].progress);
+	}
+}
+
+/* why: of each, what came of going near the decoder */
+static const char *
+held_member(Refresh *r, PgtGroupMember *members, char **why, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!is_known(&r[i], why[i], &members[i].result) ||
+			is_held(&r[i], &members[i].result))
+			return members[i].result.reason;
+	return NULL;
+}
+
+static const char *
+refresh_members(Refresh *r, PgtGroupMember *members, int n, int *current)
+{
+	int64	   *ids = palloc(sizeof(int64) * n);
+	char	  **why = palloc0(sizeof(char *) * n);
+	const char *held;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = members[i].pgt_id;
+	for (*current = 0; *current < n; (*current)++)
+	{
+		r[*current].group = ids;
+		r[*current].ngroup = n;
+		why[*current] = prepare_member(&r[*current]);
+	}
+	*current = 0;
+	take_snapshot(&r[0]);
+	held = held_member(r, members, why, n);
+	for (; held == NULL && *current < n; (*current)++)
+		run_member(&r[*current], &r[0], &members[*current].result);
+	if (held == NULL)
+		advance_idle_members(r, members, n);
+	PopActiveSnapshot();
+	return held;
+}
+
+void
+pgt_refresh_run_group(PgtGroupMember *members, int n, int *current)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "pg_trickle group refresh",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Refresh    *r = palloc0(sizeof(Refresh) * n);
+	const char *skipped;
+
+	*current = 0;
+	for (int i = 0; i < n; i++)
+		begin_result(&members[i].result, "SKIPPED");
+	skipped = lock_group(r, members, n, current);
+	if (skipped == NULL)
+		skipped = refresh_members(r, members, n, current);
+	MemoryContextSwitchTo(caller);
+	for (int i = 0; i < n; i++)
+	{
+		const char *reason = skipped ? skipped : members[i].result.reason;
+
+		members[i].result.reason = reason ? pstrdup(reason) : NULL;
+	}
+	MemoryContextDelete(context);
+}
+
+/* ---- in a session ---- */
 
 static void
 record_history(int64 pgt_id, const char *initiated_by, TimestampTz start,

@@ -34,16 +34,25 @@ extern void pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode,
 									   bool wait, const char *initiated_by,
 									   PgtRefreshResult *result);
 
+typedef struct PgtRefreshFailure
+{
+	int			member;			/* which of them failed */
+	bool		retry;			/* may trying again help? not for schema-level errors */
+	char	   *message;
+} PgtRefreshFailure;
+
 /*
- * For workers: called outside a transaction.  Runs the history row's
- * transaction, the refresh's transaction, and on error records the failure
- * (error counter, ERROR status after max_consecutive_errors, history).  A
- * class 22 error of a differential run is tried once as FULL.  Never raises
- * for the stream table's sake; returns false on failure, with *retry telling
- * whether trying again may help (false for schema-level errors).
+ * For workers: called outside a transaction.  Refreshes one stream table, or
+ * several, upstream first, in one transaction under one snapshot.  Runs the
+ * history rows' transaction, the refresh's transaction, and on error records
+ * the failure (error counter and, after max_consecutive_errors, status ERROR of
+ * the one that failed; history of all).  A class 22 error of a differential run
+ * is tried once as FULL.  Never raises for a stream table's sake; returns false
+ * on failure.  results: n of them.
  */
-extern bool pgt_refresh_by_worker(int64 pgt_id, PgtRefreshResult *result,
-								  bool *retry, char **error_message);
+extern bool pgt_refresh_by_worker(const int64 *pgt_ids, int n,
+								  PgtRefreshResult *results,
+								  PgtRefreshFailure *failure);
 
 /* Does the stream table have anything to absorb (pending batches, never
  * filled, marked for rebuild)?  Needs a transaction. */

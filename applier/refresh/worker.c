@@ -7,6 +7,9 @@
  * of a differential run is tried once more as FULL: a delta may pair rows that
  * the query never pairs (DESIGN.md section 5).
  *
+ * Several stream tables that belong together go through the same steps as one:
+ * what fails one of them undoes all, and their history says which it was.
+ *
  * Errors that trying again cannot mend (missing columns, lost rights) are told
  * apart by SQLSTATE class, never by their text.
  */
@@ -33,28 +36,54 @@ is_schema_error(int sqlerrcode)
 		category == ERRCODE_INVALID_SCHEMA_NAME;
 }
 
+/* A refresh under way: one stream table, or several in one transaction. */
+typedef struct Work
+{
+	int			n;
+	PgtGroupMember *members;
+	PgtRefreshRecord *records;
+	MemoryContext context;		/* the caller's: outlives transactions */
+	int			current;		/* the member under way */
+} Work;
+
+static bool
+anything_to_do(const Work *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		PgtStreamTable *st = pgt_stream_table_get(w->members[i].pgt_id, true);
+
+		if (st != NULL && !st->suspended && pgt_refresh_is_needed(st))
+			return true;
+	}
+	return false;
+}
+
+static void
+insert_record(PgtRefreshRecord *record, int64 pgt_id)
+{
+	record->pgt_id = pgt_id;
+	record->start_time = GetCurrentTimestamp();
+	record->action = "REFRESH";
+	record->status = "RUNNING";
+	record->initiated_by = "SCHEDULER";
+	pgt_history_insert(record);
+}
+
 /* Transaction 1.  False: nothing to do (or the stream table is gone). */
 static bool
-begin_record(int64 pgt_id, PgtRefreshRecord *record)
+begin_records(Work *w)
 {
-	PgtStreamTable *st;
 	bool		needed;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	st = pgt_stream_table_get(pgt_id, true);
-	needed = st != NULL && !st->suspended && pgt_refresh_is_needed(st);
-	if (needed)
-	{
-		record->pgt_id = pgt_id;
-		record->start_time = GetCurrentTimestamp();
-		record->action = "REFRESH";
-		record->status = "RUNNING";
-		record->initiated_by = "SCHEDULER";
-		pgt_history_insert(record);
-	}
+	needed = anything_to_do(w);
+	for (int i = 0; needed && i < w->n; i++)
+		insert_record(&w->records[i], w->members[i].pgt_id);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(w->context);
 	return needed;
 }
 
@@ -72,36 +101,61 @@ complete_record(PgtRefreshRecord *record, const PgtRefreshResult *result)
 	pgt_history_update(record);
 }
 
-/* Transaction 2.  NULL, or the error, copied into "context". */
+/* A manual refresh in an open transaction must not hold a worker: SKIPPED, and
+ * the scheduler tries again. */
+static void
+run_members(Work *w)
+{
+	PgtGroupMember *only = &w->members[0];
+
+	w->current = 0;
+	if (w->n > 1)
+		pgt_refresh_run_group(w->members, w->n, &w->current);
+	else
+	{
+		pgt_refresh_run(only->pgt_id, only->mode, false, false, false, &only->result);
+		if (only->result.reason == NULL)
+			only->result.reason = only->reason;
+	}
+}
+
+/* The reason lives in the transaction's memory, the caller's must not. */
+static void
+complete_records(Work *w)
+{
+	for (int i = 0; i < w->n; i++)
+	{
+		PgtRefreshResult *result = &w->members[i].result;
+
+		complete_record(&w->records[i], result);
+		if (result->reason != NULL)
+			result->reason = MemoryContextStrdup(w->context, result->reason);
+	}
+}
+
+/* Transaction 2.  NULL, or the error, copied into the caller's context. */
 static ErrorData *
-try_refresh(PgtRefreshRecord *record, PgtRefreshMode mode, const char *reason,
-			MemoryContext context, PgtRefreshResult *result)
+try_refresh(Work *w)
 {
 	ErrorData  *volatile error = NULL;
 
 	PG_TRY();
 	{
 		StartTransactionCommand();
-		/* a manual refresh in an open transaction must not hold a worker:
-		 * SKIPPED, and the scheduler tries again */
-		pgt_refresh_run(record->pgt_id, mode, false, false, false, result);
-		if (reason != NULL && result->reason == NULL)
-			result->reason = reason;
-		complete_record(record, result);
-		/* the reason lives in the transaction's memory, the caller's must not */
-		if (result->reason != NULL)
-			result->reason = MemoryContextStrdup(context, result->reason);
+		run_members(w);
+		complete_records(w);
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(w->context);
 		error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		w->current = Min(w->current, w->n - 1); /* at commit: nobody's */
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(w->context);
 	return error;
 }
 
@@ -121,40 +175,64 @@ raise_counter(int64 pgt_id, const ErrorData *error, bool schema_error)
 									st->reinit_reason);
 }
 
-/* Transaction 3. */
 static void
-record_failure(PgtRefreshRecord *record, const ErrorData *error,
-			   bool schema_error)
+fail_record(PgtRefreshRecord *record, const ErrorData *error, const char *message)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (pgt_stream_table_get(record->pgt_id, true) != NULL)
-	{
-		record->end_time = GetCurrentTimestamp();
-		record->status = "FAILED";
-		record->error_message = error->message;
-		record->sqlstate = unpack_sql_state(error->sqlerrcode);
-		record->duration_ms = (record->end_time - record->start_time) / 1000.0;
-		pgt_history_update(record);
-		raise_counter(record->pgt_id, error, schema_error);
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	record->end_time = GetCurrentTimestamp();
+	record->status = "FAILED";
+	record->error_message = message;
+	record->sqlstate = unpack_sql_state(error->sqlerrcode);
+	record->duration_ms = (record->end_time - record->start_time) / 1000.0;
+	pgt_history_update(record);
 }
 
-/* A second way to the same rows, or NULL when the error is what it is. */
-static ErrorData *
-second_try(PgtRefreshRecord *record, ErrorData *error, MemoryContext context,
-		   PgtRefreshResult *result)
+/* Why a member's refresh is undone that did nothing wrong. */
+static char *
+message_for_others(const PgtStreamTable *culprit, const ErrorData *error)
 {
-	/* likewise keys too long for the identity index: FULL takes a hash */
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-		error->sqlerrcode != ERRCODE_CARDINALITY_VIOLATION &&
-		error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		return error;
-	return try_refresh(record, PGT_REFRESH_FULL,
-					   psprintf("the delta raised: %s", error->message),
-					   context, result);
+	return psprintf("rolled back with its group, because the refresh of %s failed: %s",
+					quote_qualified_identifier(culprit->schema, culprit->name),
+					error->message);
+}
+
+/* Transaction 3.  The error counts for the member that raised it. */
+static void
+record_failure(Work *w, const ErrorData *error, bool schema_error)
+{
+	PgtStreamTable *culprit;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	culprit = pgt_stream_table_get(w->members[w->current].pgt_id, true);
+	for (int i = 0; i < w->n; i++)
+	{
+		if (pgt_stream_table_get(w->members[i].pgt_id, true) == NULL)
+			continue;
+		fail_record(&w->records[i], error, i == w->current || culprit == NULL ?
+					error->message : message_for_others(culprit, error));
+	}
+	if (culprit != NULL)
+		raise_counter(culprit->pgt_id, error, schema_error);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(w->context);
+}
+
+/* Is there a second way to the same rows?  A delta may raise what the query
+ * does not; keys too long for the identity index get a hash from FULL. */
+static bool
+take_second_way(Work *w, const ErrorData *error)
+{
+	PgtGroupMember *member = &w->members[w->current];
+
+	if (member->mode == PGT_REFRESH_FULL ||
+		(ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		 error->sqlerrcode != ERRCODE_CARDINALITY_VIOLATION &&
+		 error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED))
+		return false;
+	member->mode = PGT_REFRESH_FULL;
+	member->reason = psprintf("the delta raised: %s", error->message);
+	return true;
 }
 
 static void
@@ -172,36 +250,47 @@ log_result(const PgtRefreshRecord *record, const PgtRefreshResult *result)
 						   result->rows_deleted)));
 }
 
-bool
-pgt_refresh_by_worker(int64 pgt_id, PgtRefreshResult *result, bool *retry,
-					  char **error_message)
+static ErrorData *
+refresh(Work *w)
 {
-	MemoryContext context = CurrentMemoryContext;
-	PgtRefreshRecord record = {0};
+	ErrorData  *error = try_refresh(w);
+
+	while (error != NULL && take_second_way(w, error))
+		error = try_refresh(w);
+	return error;
+}
+
+bool
+pgt_refresh_by_worker(const int64 *pgt_ids, int n, PgtRefreshResult *results,
+					  PgtRefreshFailure *failure)
+{
+	Work		w = {.n = n, .context = CurrentMemoryContext};
 	ErrorData  *error;
 
-	memset(result, 0, sizeof(*result));
-	result->action = "NO_DATA";
-	*retry = true;
-	*error_message = NULL;
-
+	memset(failure, 0, sizeof(*failure));
+	w.members = palloc0(sizeof(PgtGroupMember) * n);
+	w.records = palloc0(sizeof(PgtRefreshRecord) * n);
+	for (int i = 0; i < n; i++)
+	{
+		w.members[i].pgt_id = pgt_ids[i];
+		results[i] = (PgtRefreshResult) {.action = "NO_DATA"};
+	}
 	SetCurrentStatementStartTimestamp();
-	if (!begin_record(pgt_id, &record))
-	{
-		MemoryContextSwitchTo(context);
+	if (!begin_records(&w))
 		return true;
-	}
-	error = try_refresh(&record, PGT_REFRESH_DEFAULT, NULL, context, result);
+	error = refresh(&w);
 	if (error != NULL)
-		error = second_try(&record, error, context, result);
-	if (error == NULL)
 	{
-		log_result(&record, result);
-		return true;
+		failure->member = w.current;
+		failure->retry = !is_schema_error(error->sqlerrcode);
+		failure->message = error->message;
+		record_failure(&w, error, !failure->retry);
+		return false;
 	}
-	*retry = !is_schema_error(error->sqlerrcode);
-	*error_message = error->message;
-	record_failure(&record, error, !*retry);
-	MemoryContextSwitchTo(context);
-	return false;
+	for (int i = 0; i < n; i++)
+	{
+		results[i] = w.members[i].result;
+		log_result(&w.records[i], &results[i]);
+	}
+	return true;
 }

@@ -34,6 +34,7 @@
 #include "applier/refresh/refresh.h"
 #include "applier/schedule/graph.h"
 #include "applier/schedule/holds.h"
+#include "applier/schedule/units.h"
 #include "applier/settings.h"
 
 #define PGT_FALLBACK_INTERVAL_MS 1000
@@ -75,6 +76,8 @@ load_node(PgtNode *node, const PgtStreamTable *st)
 	node->relid = st->relid;
 	node->name = quote_qualified_identifier(st->schema, st->name);
 	node->status = pgt_graph_status(st);
+	node->diamond_atomic = strcmp(st->diamond_consistency, "atomic") == 0;
+	node->diamond_slowest = strcmp(st->diamond_schedule_policy, "slowest") == 0;
 	node->immediate = strcmp(st->effective_mode, "IMMEDIATE") == 0;
 	node->populated = progress != NULL && progress->is_populated;
 	node->needs_reinit = st->needs_reinit;
@@ -132,8 +135,8 @@ compare_node(const void *a, const void *b)
 }
 
 /* relid is the first member of a source */
-static PgtGraphSource *
-find_source(const PgtGraph *graph, Oid relid)
+PgtGraphSource *
+pgt_graph_source(const PgtGraph *graph, Oid relid)
 {
 	if (graph->nsources == 0)
 		return NULL;
@@ -197,12 +200,12 @@ make_room_for_consumers(PgtGraph *graph, List **dependencies)
 		{
 			PgtDependency *dependency = lfirst(lc);
 
-			counts[find_source(graph, dependency->source_relid) - graph->sources]++;
+			counts[pgt_graph_source(graph, dependency->source_relid) - graph->sources]++;
 		}
 	}
 	for (int i = 0; i < graph->nnodes; i++)
 	{
-		PgtGraphSource *source = find_source(graph, graph->nodes[i].relid);
+		PgtGraphSource *source = pgt_graph_source(graph, graph->nodes[i].relid);
 
 		if (source != NULL)
 			graph->nodes[i].consumers =
@@ -231,7 +234,7 @@ connect_node(PgtGraph *graph, int index, List *dependencies)
 	foreach(lc, dependencies)
 	{
 		PgtDependency *dependency = lfirst(lc);
-		PgtGraphSource *source = find_source(graph, dependency->source_relid);
+		PgtGraphSource *source = pgt_graph_source(graph, dependency->source_relid);
 		int			upstream;
 
 		node->sources[node->nsources++] = source - graph->sources;
@@ -429,7 +432,7 @@ take_over(PgtGraph *graph, const PgtGraph *old)
 	for (int i = 0; i < graph->nsources; i++)
 	{
 		PgtGraphSource *source = &graph->sources[i];
-		PgtGraphSource *known = find_source(old, source->relid);
+		PgtGraphSource *known = pgt_graph_source(old, source->relid);
 
 		if (known == NULL)
 			continue;
@@ -463,6 +466,7 @@ pgt_graph_load(MemoryContext parent, const PgtGraph *old)
 	for (int i = 0; i < graph->nnodes; i++)
 		connect_node(graph, i, dependencies[i]);
 	sort_topologically(graph);
+	pgt_units_load(graph);
 	compute_intervals(graph);
 	compute_phases(graph);
 	pgt_holds_load(graph);
@@ -492,8 +496,8 @@ pass_ticks(PgtGraph *graph, TimestampTz now)
 		PgtNode    *node = &graph->nodes[i];
 
 		if (node->ncrons > 0 && node->cron_due <= over && !node->running &&
-			!node->held &&
-			!node->will_run && !pgt_graph_wants(node))
+			!node->held && !node->will_run &&
+			!pgt_graph_unit_wants(graph, node))
 			node->ticked_at = over;
 	}
 }
@@ -550,6 +554,25 @@ pgt_graph_wants(const PgtNode *node)
 		(node->changed || (node->ages && node->interval_ms != 0));
 }
 
+/* Nobody of it may be unable: all or nothing. */
+bool
+pgt_graph_unit_wants(const PgtGraph *graph, const PgtNode *node)
+{
+	int			n;
+	const int  *members = pgt_units_members(graph, node, &n);
+	bool		wants = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		const PgtNode *member = &graph->nodes[members[i]];
+
+		if (member->status != PGT_NODE_ACTIVE || member->hard_failed || member->held)
+			return false;
+		wants |= pgt_graph_wants(member);
+	}
+	return wants;
+}
+
 static TimestampTz
 next_cron_time(PgtNode *node, pg_tz *zone)
 {
@@ -602,21 +625,71 @@ scheduled_time(const PgtGraph *graph, PgtNode *node, pg_tz *zone)
 	return Max(own, earliest);
 }
 
-/* Would it run now if it could, or does it already? */
+/* One clock for all members, when the last of them in the order has its due
+ * time: the earliest's or, where all agreed to wait, the latest's. */
+static void
+share_due_time(PgtGraph *graph, const PgtUnit *unit)
+{
+	TimestampTz due = graph->nodes[unit->members[0]].due;
+	TimestampTz next_try = 0;
+
+	for (int i = 0; i < unit->nmembers; i++)
+	{
+		const PgtNode *member = &graph->nodes[unit->members[i]];
+
+		due = unit->slowest ? Max(due, member->due) : Min(due, member->due);
+		next_try = Max(next_try, member->next_try);
+	}
+	for (int i = 0; i < unit->nmembers; i++)
+	{
+		graph->nodes[unit->members[i]].due = due;
+		graph->nodes[unit->members[i]].next_try = next_try;
+	}
+}
+
+static bool
+reads_one_that_runs(const PgtGraph *graph, const PgtNode *node)
+{
+	for (int u = 0; u < node->nupstream; u++)
+		if (graph->nodes[node->upstream[u]].will_run)
+			return true;
+	return false;
+}
+
+/* Would its unit run now if it could, or does it already? */
 static bool
 will_run(const PgtGraph *graph, const PgtNode *node, TimestampTz now)
 {
-	if (node->running)
-		return true;
-	if (node->due > now || node->next_try > now ||
-		node->status != PGT_NODE_ACTIVE || node->hard_failed || node->held)
-		return false;
-	if (pgt_graph_wants(node))
-		return true;
-	for (int u = 0; u < node->nupstream; u++)
-		if (graph->nodes[node->upstream[u]].will_run)
-			return !node->immediate;
-	return false;
+	int			n;
+	const int  *members = pgt_units_members(graph, node, &n);
+	bool		due = node->due <= now && node->next_try <= now;
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		const PgtNode *member = &graph->nodes[members[i]];
+
+		if (member->running)
+			return true;
+		if (member->status != PGT_NODE_ACTIVE || member->hard_failed || member->held)
+			due = false;
+		any |= pgt_graph_wants(member) ||
+			(!member->immediate && reads_one_that_runs(graph, member));
+	}
+	return due && any;
+}
+
+static void
+set_due_time(PgtGraph *graph, PgtNode *node, TimestampTz now, pg_tz *zone)
+{
+	/* a clock that was set back must not stop anything */
+	node->started_at = Min(node->started_at, now);
+	node->finished_at = Min(node->finished_at, now);
+	node->ticked_at = Min(node->ticked_at, now);
+	node->will_run = false;
+	node->due = scheduled_time(graph, node, zone);
+	if (!node->populated || node->needs_reinit)
+		node->due = Min(node->due, now);
 }
 
 void
@@ -628,31 +701,43 @@ pgt_graph_compute_due(PgtGraph *graph, TimestampTz now)
 	{
 		PgtNode    *node = &graph->nodes[graph->order[i]];
 
-		/* a clock that was set back must not stop anything */
-		node->started_at = Min(node->started_at, now);
-		node->finished_at = Min(node->finished_at, now);
-		node->ticked_at = Min(node->ticked_at, now);
-		node->due = scheduled_time(graph, node, zone);
-		if (!node->populated || node->needs_reinit)
-			node->due = Min(node->due, now);
+		set_due_time(graph, node, now, zone);
+		if (node->unit >= 0 && pgt_units_is_leader(graph, node))
+			share_due_time(graph, &graph->units[node->unit]);
 	}
 	for (int i = 0; i < graph->nnodes; i++)
 	{
 		PgtNode    *node = &graph->nodes[graph->order[i]];
+		int			n;
+		const int  *members = pgt_units_members(graph, node, &n);
+		bool		runs = pgt_units_is_leader(graph, node) &&
+			will_run(graph, node, now);
 
-		node->will_run = will_run(graph, node, now);
+		for (int m = 0; runs && m < n; m++)
+			graph->nodes[members[m]].will_run = true;
 	}
+}
+
+static bool
+waits_for(const PgtNode *node, const PgtNode *upstream)
+{
+	return upstream->will_run && upstream->finished_at <= node->started_at &&
+		(node->unit < 0 || upstream->unit != node->unit);
 }
 
 bool
 pgt_graph_is_held(const PgtGraph *graph, const PgtNode *node)
 {
-	for (int u = 0; u < node->nupstream; u++)
-	{
-		const PgtNode *upstream = &graph->nodes[node->upstream[u]];
+	int			n;
+	const int  *members = pgt_units_members(graph, node, &n);
 
-		if (upstream->will_run && upstream->finished_at <= node->started_at)
-			return true;
+	for (int m = 0; m < n; m++)
+	{
+		const PgtNode *member = &graph->nodes[members[m]];
+
+		for (int u = 0; u < member->nupstream; u++)
+			if (waits_for(member, &graph->nodes[member->upstream[u]]))
+				return true;
 	}
 	return false;
 }

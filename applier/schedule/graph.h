@@ -31,6 +31,10 @@ typedef struct PgtNode
 	bool		immediate;		/* maintained by its writers */
 	bool		populated;
 	bool		needs_reinit;
+	bool		diamond_atomic;
+	bool		diamond_slowest;
+	bool		converges;		/* two branches meet here: see units.c */
+	int			unit;			/* index, or -1: refreshed alone */
 	bool		held;			/* by a gate or a watermark: see holds.c */
 	bool		ages;			/* goes out of date without any change */
 	int			consecutive_errors;
@@ -85,6 +89,14 @@ typedef struct PgtGraphSource
 	TimestampTz cleaned_at;
 } PgtGraphSource;
 
+/* Refreshed in one transaction, or not at all. */
+typedef struct PgtUnit
+{
+	int			nmembers;
+	const int  *members;		/* node indexes, upstream first */
+	bool		slowest;		/* due when all are, not when one is */
+} PgtUnit;
+
 typedef struct PgtGraph
 {
 	MemoryContext context;		/* holds all of it */
@@ -93,6 +105,8 @@ typedef struct PgtGraph
 	int		   *order;			/* node indexes, upstream first */
 	int			nsources;
 	PgtGraphSource *sources;	/* by relid */
+	int			nunits;
+	PgtUnit    *units;
 	List	   *gates;			/* of what holds.c has seen */
 	List	   *watermarks;
 } PgtGraph;
@@ -105,6 +119,7 @@ typedef struct PgtGraph
 extern PgtGraph *pgt_graph_load(MemoryContext parent, const PgtGraph *old);
 extern PgtNodeStatus pgt_graph_status(const PgtStreamTable *st);
 extern PgtNode *pgt_graph_find(PgtGraph *graph, int64 pgt_id);
+extern PgtGraphSource *pgt_graph_source(const PgtGraph *graph, Oid relid);
 
 /* Dirty bits -> changed flags.  Cron times that passed before are over for
  * stream tables that had nothing to do. */
@@ -116,9 +131,11 @@ extern void pgt_graph_take_changes(PgtGraph *graph, PgtDatabaseSlot *db,
 
 /* Fill due and will_run of all nodes. */
 extern void pgt_graph_compute_due(PgtGraph *graph, TimestampTz now);
-/* Would the node be refreshed if it were due? */
+/* Would the node be refreshed if it were due, for its own sake? */
 extern bool pgt_graph_wants(const PgtNode *node);
-/* Must it wait for a stream table it reads? */
+/* The same for all that is refreshed with it: one wants, all can. */
+extern bool pgt_graph_unit_wants(const PgtGraph *graph, const PgtNode *node);
+/* Must one of its unit wait for a stream table it reads? */
 extern bool pgt_graph_is_held(const PgtGraph *graph, const PgtNode *node);
 
 #endif							/* PGT_SCHEDULE_GRAPH_H */

@@ -332,7 +332,7 @@ check_start(int index)
 
 /* Under the lock: has this job ended? */
 static bool
-take_result(int index, PgtJob *job)
+take_result(int index, PgtJob *job, PgtJobShare *shares)
 {
 	GivenJob   *mine = &given[index];
 	PgtWorkerSlot *slot = &pgt_shared->workers[index];
@@ -340,6 +340,7 @@ take_result(int index, PgtJob *job)
 	if (slot->generation == mine->generation && slot->state == PGT_JOB_DONE)
 	{
 		*job = slot->job;
+		memcpy(shares, slot->shares, sizeof(PgtJobShare) * job->nmembers);
 		slot->state = PGT_JOB_IDLE;
 	}
 	else if (slot->generation != mine->generation || !slot->in_use)
@@ -357,7 +358,7 @@ take_result(int index, PgtJob *job)
 }
 
 bool
-pgt_pool_collect(PgtJob *job)
+pgt_pool_collect(PgtJob *job, PgtJobShare *shares)
 {
 	bool		found = false;
 
@@ -367,7 +368,7 @@ pgt_pool_collect(PgtJob *job)
 			continue;
 		check_start(i);
 		LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
-		found = take_result(i, job);
+		found = take_result(i, job, shares);
 		LWLockRelease(pgt_shared->lock);
 		if (!found)
 			continue;

@@ -30,8 +30,9 @@ extern void pgt_pool_dismiss(void);
  */
 extern PgtDispatch pgt_pool_reserve(int *worker);
 extern void pgt_pool_send(int worker, const PgtJob *job);
-/* The next job that ended since the last call; false: none. */
-extern bool pgt_pool_collect(PgtJob *job);
+/* The next job that ended since the last call, and what it did to each of its
+ * members (room for PGT_GROUP_MAX); false: none. */
+extern bool pgt_pool_collect(PgtJob *job, PgtJobShare *shares);
 extern int	pgt_pool_running(void);
 /* Show a job that the scheduler ran itself. */
 extern void pgt_pool_record(const PgtJob *job);
@@ -40,6 +41,6 @@ extern void pgt_pool_record(const PgtJob *job);
 extern void pgt_pool_show_queue(const PgtQueuedJob *queue, int shown, int queued);
 
 /* Run a job in this process, filling in its result; worker.c. */
-extern void pgt_worker_run(PgtJob *job);
+extern void pgt_worker_run(PgtJob *job, PgtJobShare *shares);
 
 #endif							/* PGT_SCHEDULE_POOL_H */

@@ -42,6 +42,7 @@
 #include "applier/schedule/holds.h"
 #include "applier/schedule/notify.h"
 #include "applier/schedule/pool.h"
+#include "applier/schedule/units.h"
 #include "applier/schedule/unlogged.h"
 #include "applier/settings.h"
 #include "decoder/compat.h"
@@ -415,11 +416,11 @@ wait_before_retry(PgtNode *node, int64 ms)
 /* A refresh that takes longer than its interval would run without pause and
  * take what others need: its interval is stretched until it fits. */
 static void
-adapt_interval(PgtNode *node, const PgtJob *job)
+adapt_interval(PgtNode *node, double duration_ms)
 {
 	double		interval = (double) node->interval_ms * node->slowdown;
 	PgtEventField fields[] = {
-		{"duration_ms", NULL, job->duration_ms},
+		{"duration_ms", NULL, duration_ms},
 		{"interval_ms", NULL, interval},
 	};
 
@@ -428,51 +429,53 @@ adapt_interval(PgtNode *node, const PgtJob *job)
 		node->slowdown = 1;
 		return;
 	}
-	if (job->duration_ms > interval)
+	if (duration_ms > interval)
 	{
 		keep_event("scheduler_falling_behind", node, fields, lengthof(fields));
 		node->slowdown = Min(node->slowdown * 2, PGT_SLOWDOWN_LAST);
 	}
-	else if (node->slowdown > 1 && job->duration_ms < interval / 4)
+	else if (node->slowdown > 1 && duration_ms < interval / 4)
 		node->slowdown /= 2;
 }
 
 static void
-note_consumed(const PgtNode *node, const PgtJob *job)
+note_consumed(const PgtNode *node, const PgtJobShare *share)
 {
 	for (int i = 0; i < node->nsources; i++)
 	{
 		PgtGraphSource *source = &self.graph->sources[node->sources[i]];
 
 		source->clean_wanted = true;
-		source->consumed += job->changes_consumed;
+		source->consumed += share->changes_consumed;
 	}
 }
 
+/* Somebody refreshes it by hand, or has what it needs locked. */
 static void
-finish_ok(PgtNode *node, const PgtJob *job)
+finish_skipped(PgtNode *node)
 {
-	if (strcmp(job->action, "SKIPPED") == 0)
-	{
-		/* somebody refreshes it by hand */
-		wait_before_retry(node, doubled(PGT_SKIP_FIRST_MS, PGT_SKIP_LAST_MS,
-										node->skips++));
-		return;
-	}
+	wait_before_retry(node, doubled(PGT_SKIP_FIRST_MS, PGT_SKIP_LAST_MS,
+									node->skips++));
+}
+
+/* duration_ms: of the whole job, which is what its interval must have room for */
+static void
+finish_ok(PgtNode *node, const PgtJobShare *share, double duration_ms)
+{
 	node->skips = 0;
 	node->failures = 0;
 	node->next_try = 0;
-	if (strcmp(job->action, "NO_DATA") != 0)
+	if (!share->no_data)
 	{
 		self.refreshes_since_prune++;
-		note_consumed(node, job);
-		adapt_interval(node, job);
+		note_consumed(node, share);
+		adapt_interval(node, duration_ms);
 	}
-	if (job->rows_inserted > 0 || job->rows_deleted > 0)
+	if (share->rows_inserted > 0 || share->rows_deleted > 0)
 	{
 		node->refreshes++;
-		node->rows_inserted += job->rows_inserted;
-		node->rows_deleted += job->rows_deleted;
+		node->rows_inserted += share->rows_inserted;
+		node->rows_deleted += share->rows_deleted;
 	}
 	if (node->populated && !node->needs_reinit)
 		return;
@@ -488,17 +491,38 @@ finish_failed(PgtNode *node, const PgtJob *job)
 	PgtEventField fields[] = {
 		{"error", job->message},
 		{"attempt", NULL, job->attempt},
+		{"rolled_back", NULL, job->nmembers},
 	};
 
 	wait_before_retry(node, doubled(PGT_RETRY_FIRST_MS, PGT_RETRY_LAST_MS,
 									node->failures));
 	node->failures++;
-	node->hard_failed = !job->retry;
+	node->hard_failed = job->end == PGT_JOB_FAILED && !job->retry;
 	self.refreshes_since_prune++;
-	keep_event("refresh_failed", node, fields, lengthof(fields));
+	keep_event("refresh_failed", node, fields, 2);
+	if (job->nmembers > 1)
+		keep_event("diamond_partial_failure", node, fields, lengthof(fields));
 	reread_node(node);
 	if (node->status == PGT_NODE_ERROR)
 		keep_event("auto_suspended", node, fields, 1);
+}
+
+static void
+finish_member(PgtNode *node, const PgtJob *job, int member,
+			  const PgtJobShare *share)
+{
+	bool		skipped = job->end == PGT_JOB_OK && strcmp(job->action, "SKIPPED") == 0;
+
+	node->running = false;
+	node->finished_at = job->finished_at;
+	if (skipped)
+		finish_skipped(node);
+	else if (job->end == PGT_JOB_OK)
+		finish_ok(node, share, job->duration_ms);
+	else if (member == job->culprit)
+		finish_failed(node, job);
+	else
+		node->changed = true;	/* undone with the culprit */
 }
 
 static void
@@ -519,39 +543,52 @@ check_unlogged(void *arg)
 }
 
 static void
-handle_result(const PgtJob *job)
+handle_result(const PgtJob *job, const PgtJobShare *shares)
 {
-	PgtNode    *node = pgt_graph_find(self.graph, job->pgt_id);
-	int64		pgt_id = job->pgt_id;
+	for (int i = 0; i < job->nmembers; i++)
+	{
+		int64		pgt_id = job->members[i];
+		PgtNode    *node = pgt_graph_find(self.graph, pgt_id);
 
-	if (job->end == PGT_JOB_DIED)
-		(void) run_guarded(fail_running, &pgt_id, "close the history of a refresh");
-	if (node == NULL)
-		return;					/* dropped meanwhile */
-	node->running = false;
-	node->finished_at = job->finished_at;
-	if (job->end == PGT_JOB_OK)
-		finish_ok(node, job);
-	else
-		finish_failed(node, job);
+		if (job->end == PGT_JOB_DIED)
+			(void) run_guarded(fail_running, &pgt_id, "close the history of a refresh");
+		if (node != NULL)		/* else dropped meanwhile */
+			finish_member(node, job, i, &shares[i]);
+	}
 }
 
 static void
 collect_results(void)
 {
-	PgtJob		job;
+	static PgtJob job;
+	static PgtJobShare shares[PGT_GROUP_MAX];
 
-	while (pgt_pool_collect(&job))
-		handle_result(&job);
+	while (pgt_pool_collect(&job, shares))
+		handle_result(&job, shares);
 }
 
 /* ---- dispatch ---- */
 
+/* A unit may have been put together while one of its members ran. */
+static bool
+is_running(const PgtNode *node)
+{
+	int			n;
+	const int  *members = pgt_units_members(self.graph, node, &n);
+
+	for (int i = 0; i < n; i++)
+		if (self.graph->nodes[members[i]].running)
+			return true;
+	return false;
+}
+
 static bool
 is_ready(const PgtNode *node, TimestampTz now)
 {
-	return !node->running && node->due <= now && node->next_try <= now &&
-		pgt_graph_wants(node) && !pgt_graph_is_held(self.graph, node);
+	return pgt_units_is_leader(self.graph, node) && !is_running(node) &&
+		node->due <= now && node->next_try <= now &&
+		pgt_graph_unit_wants(self.graph, node) &&
+		!pgt_graph_is_held(self.graph, node);
 }
 
 static int
@@ -590,9 +627,17 @@ ready_nodes(PgtNode **ready, TimestampTz now)
 static void
 fill_job(PgtJob *job, const PgtNode *node)
 {
+	const int  *members;
+
 	memset(job, 0, sizeof(*job));
-	job->pgt_id = node->pgt_id;
-	job->attempt = node->failures + 1;
+	members = pgt_units_members(self.graph, node, &job->nmembers);
+	for (int i = 0; i < job->nmembers; i++)
+	{
+		const PgtNode *member = &self.graph->nodes[members[i]];
+
+		job->members[i] = member->pgt_id;
+		job->attempt = Max(job->attempt, member->failures + 1);
+	}
 	job->enqueued_at = node->wanted_since;
 	strlcpy(job->name, node->name, PGT_JOB_NAME);
 }
@@ -600,18 +645,31 @@ fill_job(PgtJob *job, const PgtNode *node)
 static void
 start_node(PgtNode *node, PgtJob *job)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	int			n;
+	const int  *members = pgt_units_members(self.graph, node, &n);
+
 	fill_job(job, node);
-	pgt_graph_take_changes(self.graph, self.db, node);
-	node->running = true;
-	node->started_at = GetCurrentTimestamp();
-	node->wanted_since = 0;
+	for (int i = 0; i < n; i++)
+	{
+		PgtNode    *member = &self.graph->nodes[members[i]];
+
+		pgt_graph_take_changes(self.graph, self.db, member);
+		member->running = true;
+		member->started_at = now;
+		member->wanted_since = 0;
+	}
+	/* what they read of each other is read in the same transaction */
+	for (int i = 0; i < n; i++)
+		self.graph->nodes[members[i]].changed = false;
 }
 
 /* In this process: no parallel mode, or no worker to be had. */
 static void
 run_alone(PgtNode *node)
 {
-	PgtJob		job;
+	static PgtJob job;
+	static PgtJobShare shares[PGT_GROUP_MAX];
 
 	start_node(node, &job);
 	job.started_at = node->started_at;
@@ -620,16 +678,16 @@ run_alone(PgtNode *node)
 		ereport(LOG,
 				(errmsg("pg_trickle would give the refresh of %s to a worker",
 						job.name)));
-	pgt_worker_run(&job);
+	pgt_worker_run(&job, shares);
 	pgt_pool_record(&job);
-	handle_result(&job);
+	handle_result(&job, shares);
 	self.again = true;
 }
 
 static PgtDispatch
 dispatch(PgtNode *node)
 {
-	PgtJob		job;
+	static PgtJob job;
 	PgtDispatch outcome = PGT_DISPATCH_ALONE;
 	int			worker = node->last_worker;
 
@@ -809,7 +867,7 @@ next_time(void)
 		TimestampTz start = Max(node->due, node->next_try);
 
 		/* what is due and did not start waits for a latch, not for a time */
-		if (!node->running && pgt_graph_wants(node) &&
+		if (!node->running && pgt_graph_unit_wants(self.graph, node) &&
 			start > GetCurrentTimestamp())
 			earlier(&when, start);
 	}

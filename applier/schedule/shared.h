@@ -20,6 +20,8 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
+#include "applier/catalog/coordination.h"
+
 #define PGT_DIRTY_WORDS		1024	/* x 32 bits, hashed by relation */
 #define PGT_PROBES			16
 #define PGT_HOLDS			64
@@ -93,18 +95,21 @@ typedef enum PgtJobEnd
 	PGT_JOB_DIED				/* the worker went away */
 } PgtJobEnd;
 
-/* A refresh that a worker was given, and what became of it. */
+/* A refresh that a worker was given, of one stream table or of several in one
+ * transaction, and what became of it. */
 typedef struct PgtJob
 {
 	int64		job_id;
-	int64		pgt_id;
+	int			nmembers;
+	int64		members[PGT_GROUP_MAX]; /* pgt_ids, upstream first */
 	int			attempt;		/* from 1 */
 	int			worker_pid;
 	TimestampTz enqueued_at;
 	TimestampTz started_at;
 	TimestampTz finished_at;
-	char		name[PGT_JOB_NAME]; /* schema.name, for display */
+	char		name[PGT_JOB_NAME]; /* schema.name of the first, for display */
 	/* result */
+	int			culprit;		/* FAILED: the member that did */
 	PgtJobEnd	end;
 	bool		retry;			/* FAILED: trying again may help */
 	int64		rows_inserted;
@@ -114,6 +119,16 @@ typedef struct PgtJob
 	char		action[PGT_JOB_ACTION];
 	char		message[PGT_JOB_MESSAGE];	/* FAILED */
 } PgtJob;
+
+/* What a job did to one of its members. */
+typedef struct PgtJobShare
+{
+	bool		no_data;
+	int64		rows_inserted;
+	int64		rows_deleted;
+	int64		changes_consumed;
+	double		duration_ms;
+} PgtJobShare;
 
 typedef struct PgtWorkerSlot	/* all under the lock */
 {
@@ -125,6 +140,7 @@ typedef struct PgtWorkerSlot	/* all under the lock */
 	int			procno;
 	PgtJobState state;
 	PgtJob		job;
+	PgtJobShare shares[PGT_GROUP_MAX];	/* of the job's members, when OK */
 } PgtWorkerSlot;
 
 typedef struct PgtFinishedJob

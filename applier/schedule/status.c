@@ -16,15 +16,19 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "applier/catalog/catalog.h"
+#include "applier/schedule/graph.h"
 #include "applier/schedule/schedule.h"
 #include "applier/schedule/shared.h"
 #include "applier/settings.h"
 
 PG_FUNCTION_INFO_V1(pgt_worker_pool_status);
 PG_FUNCTION_INFO_V1(pgt_parallel_job_status);
+PG_FUNCTION_INFO_V1(pgt_units_status);
 
 #define POOL_COLUMNS	6
 #define JOB_COLUMNS		12
+#define UNIT_COLUMNS	4
 
 /* ---- for monitoring ---- */
 
@@ -202,7 +206,8 @@ copy_queue(JobList *list)
 	{
 		PgtJob		job = {0};
 
-		job.pgt_id = db->queue[i].pgt_id;
+		job.nmembers = 1;
+		job.members[0] = db->queue[i].pgt_id;
 		job.attempt = db->queue[i].attempt;
 		job.enqueued_at = db->queue[i].enqueued_at;
 		strlcpy(job.name, db->queue[i].name, PGT_JOB_NAME);
@@ -246,12 +251,23 @@ time_or_null(TimestampTz when, bool *isnull)
 	return TimestampTzGetDatum(when);
 }
 
+/* Names of today; of one that was dropped since, none. */
 static Datum
-members_of(const char *name)
+members_of(const PgtJob *job)
 {
-	Datum		member = CStringGetTextDatum(name);
+	Datum	   *names = palloc(sizeof(Datum) * (job->nmembers + 1));
+	int			n = 0;
 
-	return PointerGetDatum(construct_array(&member, 1, TEXTOID, -1, false,
+	if (job->nmembers == 1)
+		names[n++] = CStringGetTextDatum(job->name);
+	for (int i = 0; job->nmembers > 1 && i < job->nmembers; i++)
+	{
+		PgtStreamTable *st = pgt_stream_table_get(job->members[i], true);
+
+		if (st != NULL)
+			names[n++] = CStringGetTextDatum(quote_qualified_identifier(st->schema, st->name));
+	}
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false,
 										   TYPALIGN_INT));
 }
 
@@ -276,9 +292,9 @@ put_job(ReturnSetInfo *rsinfo, const ShownJob *shown)
 	values[0] = Int64GetDatum(job->job_id);
 	nulls[0] = job->job_id == 0;
 	values[1] = CStringGetTextDatum(job->name);
-	values[2] = CStringGetTextDatum("stream_table");
+	values[2] = CStringGetTextDatum(job->nmembers > 1 ? "group" : "stream_table");
 	values[3] = CStringGetTextDatum(shown->status);
-	values[4] = members_of(job->name);
+	values[4] = members_of(job);
 	values[5] = Int32GetDatum(job->attempt);
 	values[6] = Int32GetDatum(job->worker_pid);
 	nulls[6] = job->worker_pid == 0;
@@ -323,5 +339,43 @@ pgt_parallel_job_status(PG_FUNCTION_ARGS)
 	copy_jobs(&list, since);
 	for (int i = 0; i < list.count; i++)
 		put_job(rsinfo, &list.jobs[i]);
+	return (Datum) 0;
+}
+
+/* ---- units ---- */
+
+static void
+put_unit(ReturnSetInfo *rsinfo, const PgtGraph *graph, const PgtUnit *unit)
+{
+	int64		first = PG_INT64_MAX;
+
+	for (int i = 0; i < unit->nmembers; i++)
+		first = Min(first, graph->nodes[unit->members[i]].pgt_id);
+	for (int i = 0; i < unit->nmembers; i++)
+	{
+		const PgtNode *member = &graph->nodes[unit->members[i]];
+		Datum		values[UNIT_COLUMNS];
+		bool		nulls[UNIT_COLUMNS] = {0};
+
+		values[0] = Int64GetDatum(first);
+		values[1] = Int64GetDatum(member->pgt_id);
+		values[2] = BoolGetDatum(member->converges);
+		values[3] = CStringGetTextDatum(unit->slowest ? "slowest" : "fastest");
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+/* _units(): what is refreshed together, as a scheduler that looks now has it. */
+Datum
+pgt_units_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	PgtGraph   *graph;
+
+	InitMaterializedSRF(fcinfo, 0);
+	graph = pgt_graph_load(CurrentMemoryContext, NULL);
+	for (int i = 0; i < graph->nunits; i++)
+		put_unit(rsinfo, graph, &graph->units[i]);
+	MemoryContextDelete(graph->context);
 	return (Datum) 0;
 }

@@ -36,9 +36,13 @@ static uint32 own_generation;
 static void
 report_activity(const PgtJob *job)
 {
-	char		activity[PGT_JOB_NAME + 32];
+	char		activity[PGT_JOB_NAME + 64];
 
-	snprintf(activity, sizeof(activity), "refreshing %s", job->name);
+	if (job->nmembers > 1)
+		snprintf(activity, sizeof(activity), "refreshing %s and %d more",
+				 job->name, job->nmembers - 1);
+	else
+		snprintf(activity, sizeof(activity), "refreshing %s", job->name);
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
@@ -52,39 +56,57 @@ copy_clipped(char *target, Size size, const char *text)
 }
 
 static void
-store_result(PgtJob *job, bool ok, bool retry, const PgtRefreshResult *result,
-			 const char *message)
+store_failure(PgtJob *job, const PgtRefreshFailure *failure)
 {
-	job->end = ok ? PGT_JOB_OK : PGT_JOB_FAILED;
-	job->retry = retry;
-	job->rows_inserted = result->rows_inserted;
-	job->rows_deleted = result->rows_deleted;
-	job->changes_consumed = result->changes_consumed;
-	job->duration_ms = result->duration_ms;
-	copy_clipped(job->action, PGT_JOB_ACTION,
-				 ok && result->action != NULL ? result->action : "");
-	copy_clipped(job->message, PGT_JOB_MESSAGE, message != NULL ? message : "");
-	job->finished_at = GetCurrentTimestamp();
+	job->end = PGT_JOB_FAILED;
+	job->retry = failure->retry;
+	job->culprit = failure->member;
+	copy_clipped(job->message, PGT_JOB_MESSAGE, failure->message);
+}
+
+/* The job's action is that of the first member that did something. */
+static void
+store_results(PgtJob *job, PgtJobShare *shares, const PgtRefreshResult *results)
+{
+	job->end = PGT_JOB_OK;
+	copy_clipped(job->action, PGT_JOB_ACTION, results[0].action);
+	for (int i = 0; i < job->nmembers; i++)
+	{
+		const PgtRefreshResult *r = &results[i];
+
+		shares[i].no_data = strcmp(r->action, "NO_DATA") == 0;
+		shares[i].rows_inserted = r->rows_inserted;
+		shares[i].rows_deleted = r->rows_deleted;
+		shares[i].changes_consumed = r->changes_consumed;
+		shares[i].duration_ms = r->duration_ms;
+		job->rows_inserted += r->rows_inserted;
+		job->rows_deleted += r->rows_deleted;
+		job->changes_consumed += r->changes_consumed;
+		if (strcmp(job->action, "NO_DATA") == 0)
+			copy_clipped(job->action, PGT_JOB_ACTION, r->action);
+	}
 }
 
 void
-pgt_worker_run(PgtJob *job)
+pgt_worker_run(PgtJob *job, PgtJobShare *shares)
 {
 	static MemoryContext context = NULL;
 	MemoryContext before;
-	PgtRefreshResult result;
-	bool		retry = true;
-	char	   *message = NULL;
-	bool		ok;
+	PgtRefreshResult *results;
+	PgtRefreshFailure failure;
 
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "pg_trickle job",
 										ALLOCSET_DEFAULT_SIZES);
 	before = MemoryContextSwitchTo(context);
-	memset(&result, 0, sizeof(result));
+	results = palloc0(sizeof(PgtRefreshResult) * job->nmembers);
 	report_activity(job);
-	ok = pgt_refresh_by_worker(job->pgt_id, &result, &retry, &message);
-	store_result(job, ok, retry, &result, message);
+	if (pgt_refresh_by_worker(job->members, job->nmembers, results, &failure))
+		store_results(job, shares, results);
+	else
+		store_failure(job, &failure);
+	job->finished_at = GetCurrentTimestamp();
+	job->duration_ms = (job->finished_at - job->started_at) / 1000.0;
 	pgstat_report_activity(STATE_IDLE, NULL);
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(context);
@@ -179,12 +201,13 @@ next_step(PgtJob *job, TimestampTz idle_since)
 }
 
 static void
-report_result(const PgtJob *job)
+report_result(const PgtJob *job, const PgtJobShare *shares)
 {
 	PgtDatabaseSlot *db = pgt_shared_database(MyDatabaseId);
 
 	LWLockAcquire(pgt_shared->lock, LW_EXCLUSIVE);
 	own_slot->job = *job;
+	memcpy(own_slot->shares, shares, sizeof(PgtJobShare) * job->nmembers);
 	own_slot->state = PGT_JOB_DONE;
 	LWLockRelease(pgt_shared->lock);
 	if (db != NULL)
@@ -221,7 +244,8 @@ work(void)
 {
 	uint32		wait_event = pgt_wait_event("PgTrickleWorkerMain");
 	TimestampTz idle_since = GetCurrentTimestamp();
-	PgtJob		job;
+	static PgtJob job;
+	static PgtJobShare shares[PGT_GROUP_MAX];
 
 	for (;;)
 	{
@@ -239,8 +263,8 @@ work(void)
 			continue;
 		}
 		set_application_name(&job);
-		pgt_worker_run(&job);
-		report_result(&job);
+		pgt_worker_run(&job, shares);
+		report_result(&job, shares);
 		idle_since = GetCurrentTimestamp();
 	}
 }
