@@ -9,6 +9,7 @@ package PgtOracle::Query;
 
 use strict;
 use warnings;
+use PgtOracle::Ordered;
 use PgtOracle::Types;
 
 *T = \%PgtOracle::Types::T;
@@ -364,10 +365,16 @@ sub select
 	my @where = grep { defined } $state->{where};
 	push @where, $self->predicate(\@scope) if $rnd->chance(45);
 	my $tail = @where ? ' WHERE ' . join(' AND ', @where) : '';
-	my $shape = $want{shape} // $rnd->pick(qw(plain plain group group group total distinct));
+	my $shape = $want{shape} // $rnd->pick(qw(plain plain plain group group group group total distinct distinct window window distinct_on limit));
 	my ($sql, $cols);
 
-	if ($shape eq 'group')
+	if ($shape =~ /^(window|distinct_on|limit)$/)
+	{
+		($sql, $cols) = PgtOracle::Ordered::select($self, $shape, $from, $tail, @scope);
+		$shape = 'plain' unless $sql;
+	}
+	if ($sql) { }
+	elsif ($shape eq 'group')
 	{
 		my @keys = $self->_groupable(map { $self->expression(\@scope) } 1 .. $rnd->between(1, 3));
 		$shape = 'total' unless @keys;
@@ -492,11 +499,9 @@ sub _full
 	my $c = $rnd->pick(@sortable);
 	my $other = $rnd->pick(@{ $self->{relations} });
 	my $sql = $rnd->pick(
-		"SELECT $c->{name} AS c1, row_number() OVER (ORDER BY $c->{name}) AS c2 FROM $rel->{name}",
 		"SELECT $c->{name} AS c1, count(*) AS c2 FROM $rel->{name} GROUP BY ROLLUP ($c->{name})",
 		"SELECT $c->{name} AS c1, 1::int8 AS c2 FROM $rel->{name} WHERE EXISTS (SELECT 1 FROM $other->{name})",
 		"SELECT $c->{name} AS c1, (SELECT count(*) FROM $other->{name}) AS c2 FROM $rel->{name}",
-		"SELECT $c->{name} AS c1, 2::int8 AS c2 FROM $rel->{name} ORDER BY 1 LIMIT 3",
 		"SELECT $c->{name} AS c1, 2::int8 AS c2 FROM $rel->{name} UNION SELECT $c->{name}, 2 FROM $rel->{name}");
 	return { sql => $sql, full => 1, cols => [ { name => 'c1', type => $c->{type} }, { name => 'c2', type => 'int8' } ] };
 }

@@ -46,7 +46,9 @@ SELECT pg_reload_conf();
 CREATE OR REPLACE FUNCTION public.pgto_state_rows(tab regclass, keys text) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN QUERY EXECUTE format('SELECT (%s)::text FROM %s s', keys, tab);
+  -- of the first rows in an order: those shown; how many are to spare depends on the past
+  RETURN QUERY EXECUTE format('SELECT (%s)::text FROM %s s %s', keys, tab,
+    CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = tab AND attname = 'pgt_place') THEN 'WHERE s.pgt_place = 1' ELSE '' END);
 END $$;
 CREATE OR REPLACE FUNCTION public.pgto_compare_state(a text, b text) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
@@ -74,7 +76,9 @@ CREATE OR REPLACE FUNCTION public.pgto_state_columns(tab regclass) RETURNS text 
   SELECT 'ROW(' || string_agg(format('s.%I', attname), ', ' ORDER BY attnum) || ')'
     FROM pg_attribute a
    WHERE attrelid = tab AND attnum > 0 AND NOT attisdropped
-     AND (attname IN ('pgt_hash', 'n') OR attname ~ '^c[0-9]+$'
+     AND (attname IN ('pgt_hash', 'n')
+          OR attname ~ '^c[0-9]+$'
+             AND atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'bool'::regtype, 'date'::regtype, 'uuid'::regtype)
           OR attname ~ '^s[0-9]+$' AND atttypid <> 'bytea'::regtype
           OR attname ~ '^[ko][0-9]+$'
              AND atttypid NOT IN ('numeric'::regtype, 'float8'::regtype, 'float4'::regtype, 'interval'::regtype, 'jsonb'::regtype)
