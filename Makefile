@@ -72,6 +72,7 @@ REGRESS = \
 	dvm_window_shapes \
 	dvm_distinct_on \
 	dvm_topk \
+	dvm_topk_random \
 	dvm_window_cost \
 	dvm_operators \
 	dvm_versions \
