@@ -34,7 +34,9 @@ SELECT oracle.make('s_over_distinct', 'SELECT shop, day, count(*) OVER (PARTITIO
 SELECT oracle.make('s_over_union', 'SELECT k, v, sum(v) OVER (PARTITION BY k ORDER BY v, w) AS s FROM (SELECT shop AS k, amount AS v, id AS w FROM sale UNION ALL SELECT id, 7, -id FROM shop) q');
 SELECT oracle.make('s_srf', 'SELECT id, generate_series(1, 2) AS e, count(*) OVER (PARTITION BY shop) AS c FROM sale WHERE day = 1');
 -- sums of floats are exact
-SELECT oracle.make('s_float', 'SELECT id, count(f) OVER (PARTITION BY shop) AS c FROM sale');
+SELECT oracle.make('s_float', 'SELECT id, sum(f) OVER (PARTITION BY shop) AS s, (avg(f) OVER (PARTITION BY day ORDER BY id ROWS 3 PRECEDING))::numeric(20,6) AS a FROM sale');
+UPDATE oracle.cases SET query = (SELECT value FROM pgtrickle.explain_st('s_float') WHERE property = 'full query') WHERE name = 's_float';
+SELECT name, query FROM oracle.cases WHERE name = 's_float';
 SELECT * FROM oracle.check();
 UPDATE sale SET amount = amount + 7 WHERE id % 10 = 3;
 SELECT * FROM oracle.check();

@@ -117,6 +117,14 @@ exact_aggregates_mutator(Node *node, void *context)
 		if (OidIsValid(exact))
 			agg->aggfnoid = exact;
 	}
+	else if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winagg)
+	{
+		WindowFunc *func = (WindowFunc *) node;
+		Oid			exact = pgt_exact_aggregate_for(func->winfnoid);
+
+		if (OidIsValid(exact))
+			func->winfnoid = exact;
+	}
 	return node;
 }
 
