@@ -323,6 +323,10 @@ note_alter_command(PgtDdlFrame *frame, Oid relid, const AlterTableCmd *cmd)
 		case AT_SetLogged:
 		case AT_SetUnLogged:
 			note_tree(frame, relid, "the persistence of table \"%s\" was changed");
+			note_in_frame(frame, PGT_DDL_IDENTITY, RelationRelationId, relid, NULL);
+			break;
+		case AT_ReplicaIdentity:
+			note_in_frame(frame, PGT_DDL_IDENTITY, RelationRelationId, relid, NULL);
 			break;
 		case AT_EnableRowSecurity:
 		case AT_DisableRowSecurity:

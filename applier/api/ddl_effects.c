@@ -39,6 +39,7 @@
 
 #include "applier/api/ddl_internal.h"
 #include "applier/capture/capture.h"
+#include "applier/capture/handover.h"
 #include "applier/catalog/catalog.h"
 #include "applier/dvm/dvm.h"
 #include "applier/refresh/attach.h"
@@ -360,6 +361,14 @@ pgt_ddl_ancestors(Oid relid)
 	return result;
 }
 
+/* Old rows may be missing from the WAL, or be there from now on. */
+static void
+check_wal_capture(Oid relid)
+{
+	if (get_rel_name(relid) != NULL && pgt_handover_after_ddl(relid))
+		pgt_schedule_notice_at_commit();
+}
+
 static void
 repair_family(Oid relid)
 {
@@ -370,6 +379,7 @@ repair_family(Oid relid)
 			pgt_dependency_immediate(lfirst_oid(lc)) != NIL)
 			pgt_capture_repair(lfirst_oid(lc));
 	CommandCounterIncrement();
+	check_wal_capture(relid);
 }
 
 /*
@@ -492,12 +502,16 @@ pgt_ddl_apply(const PgtDdlNote *note, PgtDdlMarks *marks)
 			if (get_rel_name(note->object_id) != NULL)
 				repair_family(note->object_id);
 			break;
+		case PGT_DDL_IDENTITY:
+			check_wal_capture(note->object_id);
+			break;
 		case PGT_DDL_TRIGGERS_SWITCHED:
 			if (get_rel_name(note->object_id) != NULL)
 				enable_capture_of_tree(note->object_id);
 			break;
 		case PGT_DDL_KEY_DROPPED:
 			check_keys_of_readers(note->object_id, note->reason, marks);
+			check_wal_capture(note->object_id);
 			break;
 		case PGT_DDL_CHANGED_RELATION:
 			change_relation(note, marks);

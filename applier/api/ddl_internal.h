@@ -17,6 +17,7 @@ typedef enum PgtDdlKind
 	PGT_DDL_RENAMED_SCHEMA,
 	PGT_DDL_RENAMED,			/* class_id, object_id: relation, function, type, operator */
 	PGT_DDL_FAMILY,				/* object_id got or lost parents or children */
+	PGT_DDL_IDENTITY,			/* the WAL tells other things of object_id */
 	PGT_DDL_TRIGGERS_SWITCHED,	/* object_id */
 	PGT_DDL_KEY_DROPPED,		/* object_id the table */
 	PGT_DDL_CHANGED_RELATION,	/* object_id, attnum or 0: any use of it */

@@ -113,10 +113,7 @@ require_wal_of(Oid relid)
 		return;
 	pgt_cdc_decide(source, &d);
 	if (d.use_wal)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("change capture from the WAL (cdc_mode \"wal\") is not supported yet"),
-				 errhint("Use cdc_mode \"auto\" or \"trigger\".")));
+		return;
 	if (d.wanted == PGT_CDC_TRIGGER)
 		ereport(NOTICE,
 				(errmsg("changes of \"%s\" are captured by triggers", get_rel_name(relid)),

@@ -75,7 +75,7 @@ resolve_users(Oid relid, PgtCdcDecision *d)
 	ListCell   *lc;
 
 	d->wanted = PGT_CDC_AUTO;
-	foreach(lc, pgt_dependency_readers(relid))
+	foreach(lc, pgt_dependency_deferred(relid))
 	{
 		PgtStreamTable *st = pgt_stream_table_get(((PgtDependency *) lfirst(lc))->pgt_id, true);
 		PgtCdcMode	mode;

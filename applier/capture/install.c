@@ -274,7 +274,6 @@ pgt_install_form(Oid relid, List *tree)
 	return "statement";
 }
 
-/* The relation and its descendants, locked, parents first. */
 List *
 pgt_install_lock_tree(Oid relid, LOCKMODE lockmode)
 {
@@ -370,9 +369,8 @@ has_columns(const PgtSource *source, const AttrNumber *columns, int ncolumns)
 	return true;
 }
 
-/* Locking the first segment so is the right to change the source's row. */
-static void
-lock_source_row(Oid relid)
+void
+pgt_install_lock_row(Oid relid)
 {
 	PgtBufferRef ref = pgt_buffer_ref(relid, 0);
 
@@ -407,8 +405,8 @@ already_captured(Oid relid, const AttrNumber *columns, int ncolumns)
 											   source->ncolumns);
 }
 
-static void
-sync_tree(List *tree)
+void
+pgt_install_sync_tree(List *tree)
 {
 	ListCell   *lc;
 
@@ -445,7 +443,7 @@ pgt_capture_start(Oid relid, const AttrNumber *columns, int ncolumns,
 	if (!is_stream_table)
 		pgt_install_check(relid, tree);
 	pgt_buffer_create(relid);
-	lock_source_row(relid);
+	pgt_install_lock_row(relid);
 	source = pgt_source_get(relid, true);
 	is_new = source == NULL;
 	if (is_new)
@@ -459,7 +457,7 @@ pgt_capture_start(Oid relid, const AttrNumber *columns, int ncolumns,
 		pgt_source_update(source);
 	CommandCounterIncrement();
 	if (!is_stream_table)
-		sync_tree(tree);
+		pgt_install_sync_tree(tree);
 }
 
 /*
@@ -477,13 +475,13 @@ pgt_capture_stop_if_unused(Oid relid)
 		return;
 	if (get_rel_name(relid) != NULL)
 		tree = pgt_install_lock_tree(relid, AccessExclusiveLock);
-	lock_source_row(relid);
+	pgt_install_lock_row(relid);
 	if (pgt_source_get(relid, true) == NULL ||
 		pgt_dependency_deferred(relid) != NIL)
 		return;
 	pgt_source_delete(relid);
 	CommandCounterIncrement();
-	sync_tree(tree);
+	pgt_install_sync_tree(tree);
 	pgt_buffer_drop(relid);
 }
 
@@ -492,7 +490,7 @@ pgt_capture_stop_if_unused(Oid relid)
 void
 pgt_capture_gate(Oid relid)
 {
-	sync_tree(pgt_install_lock_tree(relid, AccessExclusiveLock));
+	pgt_install_sync_tree(pgt_install_lock_tree(relid, AccessExclusiveLock));
 }
 
 /* Under the lock every writer that was not captured has ended; the mark comes
@@ -500,7 +498,7 @@ pgt_capture_gate(Oid relid)
 void
 pgt_capture_ungate(Oid relid)
 {
-	sync_tree(pgt_install_lock_tree(relid, ShareRowExclusiveLock));
+	pgt_install_sync_tree(pgt_install_lock_tree(relid, ShareRowExclusiveLock));
 	pgt_buffer_append_lost(relid, psprintf("capture of source \"%s\" was stopped by a gate",
 										   get_rel_name(relid)));
 }
@@ -520,7 +518,7 @@ pgt_capture_repair(Oid relid)
 		strcmp(source->capture_form, pgt_install_form(relid, tree)) != 0)
 	{
 		tree = pgt_install_lock_tree(relid, AccessExclusiveLock);
-		lock_source_row(relid);
+		pgt_install_lock_row(relid);
 		source = pgt_source_get(relid, false);
 		source->capture_form = pgt_install_form(relid, tree);
 		pgt_source_update(source);

@@ -36,6 +36,10 @@ extern char *pgt_install_form(Oid relid, List *tree);
 extern void pgt_install_check(Oid relid, List *tree);
 /* The relation and its descendants, locked, parents first. */
 extern List *pgt_install_lock_tree(Oid relid, LOCKMODE lockmode);
+/* A lock on the first segment, the right to change the source's row. */
+extern void pgt_install_lock_row(Oid relid);
+/* Make the triggers of all tables of the tree what pgt_sources says. */
+extern void pgt_install_sync_tree(List *tree);
 
 /* maintain.c */
 extern void pgt_maintain_repair(Oid relid);

@@ -33,12 +33,14 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "applier/capture/handover.h"
 #include "applier/refresh/decoded.h"
 #include "applier/refresh/hold.h"
 #include "applier/refresh/identity.h"
 #include "applier/refresh/immediate.h"
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
+#include "applier/schedule/schedule.h"
 #include "applier/settings.h"
 
 /* one refresh under way */
@@ -274,6 +276,8 @@ read_deltas(Refresh *r)
 		d->changes = read.changes;
 		r->changes += read.changes;
 		r->recorded += read.recorded;
+		if (read.lost && pgt_handover_note_lost(d->relid))
+			pgt_schedule_notice_at_commit();
 		if (read.lost)
 			reason = read.lost_reason ? read.lost_reason : "changes of a source could not be captured";
 		else if (read.truncated && reason == NULL)

@@ -39,6 +39,7 @@
 #include "applier/catalog/catalog.h"
 #include "applier/schedule/decoder.h"
 #include "applier/schedule/graph.h"
+#include "applier/schedule/handover.h"
 #include "applier/schedule/holds.h"
 #include "applier/schedule/notify.h"
 #include "applier/schedule/pool.h"
@@ -345,6 +346,7 @@ reload(bool outside)
 	pgt_decoder_look();
 	commit_transaction();
 	self.watch_at = 0;
+	pgt_handover_look(outside);
 	for (int i = 0; i < self.graph->nnodes; i++)
 	{
 		PgtNode    *node = &self.graph->nodes[i];
@@ -882,6 +884,7 @@ next_time(void)
 	if (any_idle())
 		earlier(&when, self.watch_at);
 	earlier(&when, self.decoder_at);
+	earlier(&when, pgt_handover_time());
 	return when;
 }
 
@@ -939,6 +942,8 @@ schedule(void)
 		pgt_graph_see_changes(self.graph, self.db, now);
 		self.decoder_at = pgt_decoder_supervise(now);
 		waiting = dispatch_due(now);
+		if (pgt_handover_run(now))
+			self.events_now = true;
 		send_due_events(now);
 		if (self.again)
 			continue;

@@ -21,7 +21,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_node create_extension difference equals_query
-  wait_caught_up capture_from_wal make_list run_regress tree_root server_major);
+  wait_caught_up wait_cdc_mode capture_from_wal make_list run_regress tree_root server_major);
 
 # The root of the source tree the tests run from.
 sub tree_root
@@ -120,35 +120,29 @@ sub wait_caught_up
 		"$st catches up");
 }
 
-# Have sources captured from the WAL, as the hand-over leaves them, whatever
-# their replica identity and the settings say.  Waits for the decoder.
+# Have sources captured from the WAL whatever the server's configuration says, and
+# keep them there when the slot is lost.  Their replica identity must allow it.
 sub capture_from_wal
 {
 	my ($node, $db, @sources) = @_;
-	my $oids = join ',', map { "'$_'::regclass" } @sources;
-	my $stream_table = $node->safe_psql($db,
-		"SELECT min(s.pgt_relid::text) FROM pgtrickle.pgt_stream_tables s JOIN pgtrickle.pgt_dependencies d USING (pgt_id) WHERE d.source_relid IN ($oids)");
-
-	# any change of a stream table makes the scheduler look at the catalog
-	$node->safe_psql($db, qq{
-		UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRANSITIONING' WHERE source_relid IN ($oids);
-		SELECT pgtrickle.alter_stream_table('$stream_table', diamond_consistency => 'atomic');
-	});
-	$node->poll_query_until($db, 'SELECT count(*) FROM pgtrickle.pgt_decoder', '1')
-	  or die 'no decoder came up';
-	for my $source (@sources)
-	{
-		$node->safe_psql($db, qq{
-			BEGIN;
-			LOCK TABLE $source IN ACCESS EXCLUSIVE MODE;
-			UPDATE pgtrickle.pgt_sources
-			   SET cdc_mode = 'WAL', capture_form = 'none', handover = pg_current_snapshot(), since = now()
-			 WHERE source_relid = '$source'::regclass;
-			ALTER TABLE $source SET (autovacuum_enabled = true);
-			COMMIT;
-		});
-	}
+	$node->safe_psql($db, q{ALTER SYSTEM SET pg_trickle.cdc_mode = 'wal'});
+	$node->safe_psql($db, q{ALTER SYSTEM SET pg_trickle.slot_wal_limit_action = 'warn'});
+	$node->reload;
+	wait_cdc_mode($node, $db, $_, 'WAL') for @sources;
 	return;
+}
+
+# Wait until a source is captured by TRIGGER or from the WAL.  A test of its own;
+# where it does not come, what is in the way is shown.
+sub wait_cdc_mode
+{
+	my ($node, $db, $source, $mode) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok(1, "$source is captured by $mode")
+	  if $node->poll_query_until($db,
+		"SELECT cdc_mode FROM pgtrickle.pgt_sources WHERE source_relid = '$source'::regclass", $mode);
+	diag($node->safe_psql($db, 'SELECT * FROM pgtrickle.check_cdc_health()'));
+	return ok(0, "$source is captured by $mode");
 }
 
 # The words of a variable of the Makefile.
