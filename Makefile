@@ -56,6 +56,7 @@ REGRESS = \
 	dvm_joins \
 	dvm_outer_joins \
 	dvm_sublinks \
+	dvm_correlated \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \

@@ -41,22 +41,21 @@ struct PgtKeySet
 	KeyFunctions keys[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* Does the type's btree vouch that equal values are the same bytes? */
-static bool
-equal_means_identical(const PgtKeySpec *key)
+bool
+pgt_keys_equal_means_identical(Oid keytype, Oid collation, Oid eqop)
 {
-	TypeCacheEntry *type = lookup_type_cache(key->type, TYPECACHE_BTREE_OPFAMILY);
+	TypeCacheEntry *type = lookup_type_cache(keytype, TYPECACHE_BTREE_OPFAMILY);
 	Oid			proc;
 
 	if (!OidIsValid(type->btree_opf) ||
 		get_opfamily_member(type->btree_opf, type->btree_opintype,
 							type->btree_opintype,
-							BTEqualStrategyNumber) != key->eqop)
+							BTEqualStrategyNumber) != eqop)
 		return false;
 	proc = get_opfamily_proc(type->btree_opf, type->btree_opintype,
 							 type->btree_opintype, BTEQUALIMAGE_PROC);
 	return OidIsValid(proc) &&
-		DatumGetBool(OidFunctionCall1Coll(proc, key->collation,
+		DatumGetBool(OidFunctionCall1Coll(proc, collation,
 										  ObjectIdGetDatum(type->btree_opintype)));
 }
 
@@ -67,7 +66,8 @@ prepare_key(PgtKeySpec *key, KeyFunctions *fn)
 	Oid			right;
 
 	get_typlenbyval(key->type, &fn->typlen, &fn->typbyval);
-	key->image_equal = equal_means_identical(key);
+	key->image_equal = pgt_keys_equal_means_identical(key->type, key->collation,
+													 key->eqop);
 	key->hashfn = get_op_hash_functions(key->eqop, &left, &right) ?
 		left : InvalidOid;
 	fmgr_info(get_opcode(key->eqop), &fn->equal);

@@ -16,6 +16,9 @@ typedef struct PgtKeySet PgtKeySet;
  * set refers to the array. */
 extern PgtKeySet *pgt_keys_prepare(PgtKeySpec *keys, int nkeys);
 
+/* Does the type's btree vouch that values equal by eqop are the same bytes? */
+extern bool pgt_keys_equal_means_identical(Oid type, Oid collation, Oid eqop);
+
 /* Hash under the keys' equality; values and isnull are the keys in order. */
 extern uint64 pgt_keys_hash(const PgtKeySet *set, const Datum *values,
 							const bool *isnull);

@@ -267,14 +267,20 @@ hoist(PgtUnnestLevel *v, Query *sub, int *rtindex, List **quals)
 static bool
 attach(PgtUnnestLevel *v, Query *sub, int *rtindex, List **quals)
 {
-	PgtDomain	domain;
+	PgtDomain	d;
 
 	if (hoist(v, sub, rtindex, quals))
 		return true;
-	if (!pgt_domain_attach(v, sub, &domain))
+	*rtindex = list_length(v->query->rtable) + 1;
+	if (!pgt_domain_make(v->u, v->query, copyObject(sub), *rtindex, &d))
 		return false;
-	*rtindex = domain.rtindex;
-	*quals = domain.quals;
+	if (d.aggregate)
+	{
+		pgt_unnest_refuse(v->u, "a comparison with a correlated aggregate by ANY or ALL", NULL);
+		return false;
+	}
+	*quals = d.quals;
+	pgt_unnest_add_entry(v, d.sub);
 	return true;
 }
 
@@ -291,24 +297,7 @@ mark_join(PgtUnnestLevel *v, int rtindex, List *quals)
 								  makeBoolConst(true, false));
 }
 
-/* ---- the value of an aggregate ---- */
-
-static Node *
-make_case(Node *cond, Node *yes, Node *no)
-{
-	CaseExpr   *expr = makeNode(CaseExpr);
-	CaseWhen   *when = makeNode(CaseWhen);
-
-	when->expr = (Expr *) cond;
-	when->result = (Expr *) yes;
-	when->location = -1;
-	expr->casetype = exprType(yes);
-	expr->casecollid = exprCollation(yes);
-	expr->args = list_make1(when);
-	expr->defresult = (Expr *) no;
-	expr->location = -1;
-	return (Node *) expr;
-}
+/* ---- aggregates ---- */
 
 static Node *
 column(const PgtUnnestLevel *v, int rtindex, int col)
@@ -322,57 +311,24 @@ column(const PgtUnnestLevel *v, int rtindex, int col)
 }
 
 static Node *
-is_there(Node *col)
-{
-	NullTest   *test = makeNode(NullTest);
-
-	test->arg = (Expr *) col;
-	test->nulltesttype = IS_NOT_NULL;
-	test->location = -1;
-	return (Node *) test;
-}
-
-static Node *
 typed_null(Node *like)
 {
 	return (Node *) makeNullConst(exprType(like), exprTypmod(like), exprCollation(like));
 }
 
-/* Is there the one row of a correlated aggregate?  HAVING says. */
-static Node *
-aggregate_exists(PgtUnnestLevel *v, const PgtDomain *d)
-{
-	if (d->having == 0)
-		return makeBoolConst(true, false);
-	return make_case(is_there(column(v, d->rtindex, d->matched)),
-					 column(v, d->rtindex, d->having), d->empty_having);
-}
-
-static Node *
-aggregate_value(PgtUnnestLevel *v, const PgtDomain *d)
-{
-	Node	   *value = column(v, d->rtindex, d->value);
-	Node	   *empty = d->empty_value;
-
-	if (d->having > 0)
-	{
-		value = make_case(column(v, d->rtindex, d->having), value, typed_null(value));
-		empty = make_case(d->empty_having, empty, typed_null(empty));
-	}
-	return make_case(is_there(column(v, d->rtindex, d->matched)), value, empty);
-}
-
 /* A correlated aggregate, joined so that it has a row or NULLs. */
 static bool
-attach_aggregate(PgtUnnestLevel *v, Query *sub, PgtDomain *d)
+attach_aggregate(PgtUnnestLevel *v, Query *sub, PgtDomain *d, int *rtindex)
 {
 	if (!sub->hasAggs || sub->groupClause != NIL || sub->groupingSets != NIL ||
 		sub->setOperations != NULL || !is_correlated(sub) ||
 		pgt_level_is_ordered(sub))
 		return false;
-	if (!pgt_domain_attach(v, sub, d))
+	*rtindex = list_length(v->query->rtable) + 1;
+	if (!pgt_domain_make(v->u, v->query, copyObject(sub), *rtindex, d))
 		return false;
-	pgt_unnest_join(v, JOIN_LEFT, d->rtindex, d->quals);
+	pgt_unnest_add_entry(v, d->sub);
+	pgt_unnest_join(v, JOIN_LEFT, *rtindex, d->quals);
 	return true;
 }
 
@@ -388,8 +344,8 @@ exists_value(PgtUnnestLevel *v, SubLink *link)
 
 	if (has_one_row(sub))
 		return makeBoolConst(true, false);
-	if (attach_aggregate(v, sub, &d))
-		return aggregate_exists(v, &d);
+	if (attach_aggregate(v, sub, &d, &rtindex))
+		return pgt_domain_exists(&d, rtindex);
 	if (!attach(v, sub, &rtindex, &quals))
 		return makeBoolConst(true, false);
 	return mark_join(v, rtindex, quals);
@@ -607,8 +563,8 @@ scalar_value(PgtUnnestLevel *v, SubLink *link)
 		pgt_unnest_join(v, JOIN_INNER, rtindex, NIL);
 		return column(v, rtindex, 1);
 	}
-	if (attach_aggregate(v, sub, &d))
-		return aggregate_value(v, &d);
+	if (attach_aggregate(v, sub, &d, &rtindex))
+		return pgt_domain_value(&d, rtindex, 1);
 	if (!attach(v, sub, &rtindex, &quals))
 		return null;
 	return pgt_unnest_column_join(v, PGT_SINGLE_JOIN, rtindex, quals,

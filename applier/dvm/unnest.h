@@ -68,25 +68,29 @@ extern bool pgt_sublink_within(Node *node);
 /* ---- domain.c ---- */
 
 /*
- * A subquery of the level as one more entry of its range table, without
- * references to the level: what it referred to are columns of its own, of which
- * it returns the rows for every combination there is.  quals: which rows belong
- * to which of the level's.
+ * A subquery of a level that becomes an entry of its range table, without
+ * references to the level: what it referred to, columns of one entry, are
+ * columns of its own, and it returns its rows for every value they have.
  */
 typedef struct PgtDomain
 {
-	int			rtindex;
-	List	   *quals;
-	/* an aggregate without GROUP BY: the entry has no row where the subquery
-	 * aggregates nothing */
+	Query	   *sub;			/* visible columns first, as they were */
+	List	   *quals;			/* which rows belong to which of the level's */
+	/* an aggregate without GROUP BY has no row where it aggregates nothing */
 	bool		aggregate;
-	int			value;			/* column of the first visible one */
-	int			having;			/* bool column, 0 = no HAVING */
+	int			having;			/* column that is HAVING's value, 0 = none */
 	int			matched;		/* column that is never NULL */
-	Node	   *empty_value;	/* what the subquery returns there, in the level's terms */
+	List	   *empty_values;	/* what the visible columns are there, in the level's terms */
 	Node	   *empty_having;	/* or NULL */
 } PgtDomain;
 
-extern bool pgt_domain_attach(PgtUnnestLevel *v, Query *sub, PgtDomain *domain);
+/* sub, changed in place, is to be entry rtindex of the level.  False: refused. */
+extern bool pgt_domain_make(PgtUnnest *u, const Query *level, Query *sub,
+							int rtindex, PgtDomain *domain);
+
+/* A visible column of an aggregate's entry, or of what is there instead. */
+extern Node *pgt_domain_value(const PgtDomain *d, int rtindex, int col);
+/* Does HAVING let the aggregate's row through? */
+extern Node *pgt_domain_exists(const PgtDomain *d, int rtindex);
 
 #endif							/* PGT_UNNEST_H */
