@@ -599,4 +599,11 @@ pgt_executor_run(QueryDesc *desc)
 	PrepareSortSupportFromIndexRel(index, BTLessStrategyNumber, ssup)
 #endif
 
+/* 17 can be asked about stronger locks, too; needs storage/lock.h */
+#if PG_VERSION_NUM >= 170000
+#define PGT_LOCK_HELD_BY_ME(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define PGT_LOCK_HELD_BY_ME(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 #endif							/* PGT_COMPAT_H */

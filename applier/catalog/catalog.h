@@ -92,6 +92,10 @@ extern void pgt_stream_table_update(PgtStreamTable *st);	/* definition, state */
 /* The refresh lock, to be held by whoever changes what is stored of a stream
  * table, until the transaction ends.  False: !wait, and another has it. */
 extern bool pgt_stream_table_lock(int64 pgt_id, bool wait);
+/* The same lock for writers of an IMMEDIATE stream table who lock its groups one
+ * by one: they exclude those who hold it, not each other. */
+extern void pgt_stream_table_lock_shared(int64 pgt_id);
+extern bool pgt_stream_table_is_locked_shared(int64 pgt_id);
 /* Definitions without a state row: what a restore left (api/restore.c). */
 extern List *pgt_stream_table_unrestored(void);
 /* Only pgt_state's status and rebuild mark; other sessions' hooks unaffected. */

@@ -28,6 +28,7 @@
 #include "utils/rel.h"
 
 #include "applier/catalog/table.h"
+#include "decoder/compat.h"
 
 /* columns of pgt_definitions */
 enum
@@ -269,14 +270,38 @@ pgt_stream_table_by_relid(Oid relid, bool missing_ok)
  */
 #define REFRESH_LOCK_CLASS 8
 
+static void
+set_tag(LOCKTAG *tag, int64 pgt_id)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (pgt_id >> 32),
+						 (uint32) pgt_id, REFRESH_LOCK_CLASS);
+}
+
 bool
 pgt_stream_table_lock(int64 pgt_id, bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (pgt_id >> 32),
-						 (uint32) pgt_id, REFRESH_LOCK_CLASS);
+	set_tag(&tag, pgt_id);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+pgt_stream_table_lock_shared(int64 pgt_id)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, pgt_id);
+	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
+}
+
+bool
+pgt_stream_table_is_locked_shared(int64 pgt_id)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, pgt_id);
+	return PGT_LOCK_HELD_BY_ME(&tag, RowExclusiveLock);
 }
 
 static int

@@ -149,6 +149,17 @@ extern void pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas,
 							PgtRunResult *result);
 
 /*
+ * Can several transactions run the program at once, each holding no more than
+ * the rows of the groups it changes?  Then they may, with this.  The active
+ * snapshot is exchanged for later ones at READ COMMITTED.
+ */
+extern bool pgt_program_locks_groups(const PgtProgram *program);
+extern void pgt_program_run_concurrently(PgtProgram *program,
+										 PgtSourceDelta *deltas, int ndeltas,
+										 Tuplestorestate *out,
+										 PgtRunResult *result);
+
+/*
  * FULL: run the query under the active snapshot and apply the difference to
  * the stored rows.  with_state: rebuild the state tables too (differential
  * programs).  An expression may fail for a row of state that the query itself

@@ -42,6 +42,7 @@
 typedef struct PgtRun
 {
 	PgtProgram *program;
+	bool		concurrent;		/* others may write the same state */
 	QueryEnvironment *env;
 	Tuplestorestate **deltas;	/* by operator id; NULL = no change */
 	List	   *stores;			/* of Tuplestorestate*: ours, to be ended */
@@ -135,6 +136,7 @@ compile_differential(PgtProgram *program)
 		if (op->methods != NULL)
 			op->methods->prepare(op);
 	}
+	program->locks_groups = pgt_group_lock_suffices(program);
 	if (find_state(program))
 		pgt_program_make_plans(program);
 }
@@ -462,6 +464,8 @@ run_stateful(PgtRun *run, PgtOp *op)
 	}
 	if (!changed)
 		return NULL;
+	if (run->concurrent)
+		pgt_group_lock_all((PgtReduceOp *) op, inputs[0]);
 	out = new_store(run);
 	pgt_engine_begin_write();
 	op->methods->run(op, run->env, inputs, out);
@@ -569,9 +573,9 @@ run_steps(PgtRun *run, Tuplestorestate *out, PgtRunResult *result)
 	pgt_engine_end_write();
 }
 
-void
-pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
-				Tuplestorestate *out, PgtRunResult *result)
+static void
+run_deltas(PgtProgram *program, bool concurrent, PgtSourceDelta *deltas,
+		   int ndeltas, Tuplestorestate *out, PgtRunResult *result)
 {
 	MemoryContext old = CurrentMemoryContext;
 	PgtRun		run;
@@ -579,6 +583,7 @@ pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
 	memset(result, 0, sizeof(PgtRunResult));
 	require_state(program);
 	begin_run(program, &run);
+	run.concurrent = concurrent;
 	PG_TRY();
 	{
 		take_source_deltas(&run, deltas, ndeltas);
@@ -590,6 +595,28 @@ pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
 	}
 	PG_END_TRY();
 	end_run(&run, old);
+}
+
+void
+pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas, int ndeltas,
+				Tuplestorestate *out, PgtRunResult *result)
+{
+	run_deltas(program, false, deltas, ndeltas, out, result);
+}
+
+void
+pgt_program_run_concurrently(PgtProgram *program, PgtSourceDelta *deltas,
+							 int ndeltas, Tuplestorestate *out,
+							 PgtRunResult *result)
+{
+	Assert(program->locks_groups);
+	run_deltas(program, true, deltas, ndeltas, out, result);
+}
+
+bool
+pgt_program_locks_groups(const PgtProgram *program)
+{
+	return program->locks_groups;
 }
 
 /* ---- rebuilding ---- */

@@ -44,6 +44,7 @@ struct PgtProgram
 	PgtOp	   *top;
 	List	   *ops;			/* of PgtOp*, post-order */
 	List	   *sources;		/* of PgtScanOp*: one per distinct relation */
+	bool		locks_groups;	/* see group_lock.c */
 	bool		have_plans;		/* plans of operators with state are made */
 	bool		state_changed;	/* an invalidation named a state table */
 	/* validity, written by invalidation callbacks */
@@ -54,6 +55,11 @@ struct PgtProgram
 	bool		recheck;		/* some relation's "changed" is set */
 	bool		invalid;
 };
+
+/* group_lock.c: lock what a reduce is about to change, against other writers;
+ * is that enough to run a program beside others? */
+extern void pgt_group_lock_all(PgtReduceOp *op, Tuplestorestate *input);
+extern bool pgt_group_lock_suffices(const PgtProgram *program);
 
 /* All state tables exist; make the plans that read them. */
 extern void pgt_program_make_plans(PgtProgram *program);

@@ -39,6 +39,9 @@
 #include "applier/refresh/internal.h"
 #include "applier/refresh/lock.h"
 
+/* Statements that change more rows take the whole stream table. */
+#define MANY_CHANGES 5000
+
 typedef struct Task
 {
 	PgtReader  *reader;			/* NULL: nothing to maintain any more */
@@ -154,6 +157,7 @@ typedef struct Run
 	int			ndeltas;
 	bool		truncated;
 	bool		full;
+	bool		concurrent;		/* groups are locked, not the stream table */
 	bool		show_query;		/* to the writer, in an error's context */
 	Tuplestorestate *out;
 } Run;
@@ -213,6 +217,9 @@ run_program(Run *run)
 
 	if (run->full)
 		pgt_program_rebuild(run->program, true, run->out, &result);
+	else if (run->concurrent)
+		pgt_program_run_concurrently(run->program, run->deltas, run->ndeltas,
+									 run->out, &result);
 	else
 		pgt_program_run(run->program, run->deltas, run->ndeltas, run->out, &result);
 }
@@ -289,7 +296,8 @@ maintain_locked(Run *run)
 {
 	PgtReader  *reader = run->reader;
 
-	pgt_marker_bump(reader->st);
+	if (!run->concurrent && !pgt_program_locks_groups(run->program))
+		pgt_marker_bump(reader->st);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (reader->read_on)
@@ -304,11 +312,34 @@ maintain_locked(Run *run)
 	pass_on(run);
 }
 
+/*
+ * Locking many groups one by one costs more than it gives; but whoever already
+ * shares the stream table with others must not ask for more: two of them would
+ * wait for each other.  At REPEATABLE READ the groups' locks tell what is too
+ * new for the snapshot.
+ */
+static bool
+prefers_groups(const Run *run)
+{
+	int64		changes = 0;
+
+	if (!pgt_program_locks_groups(run->program) || run->truncated)
+		return false;
+	for (int i = 0; i < run->ndeltas; i++)
+		changes += run->deltas[i].changes;
+	return changes <= MANY_CHANGES || IsolationUsesXactSnapshot() ||
+		pgt_stream_table_is_locked_shared(run->reader->pgt_id);
+}
+
 /* False: meanwhile another session changed what there is to maintain. */
 static bool
 lock_and_maintain(Work *work, Run *run)
 {
-	(void) pgt_lock_refresh(run->reader->pgt_id, true);
+	run->concurrent = prefers_groups(run);
+	if (run->concurrent)
+		pgt_stream_table_lock_shared(run->reader->pgt_id);
+	else
+		(void) pgt_lock_refresh(run->reader->pgt_id, true);
 	AcceptInvalidationMessages();
 	if (work->generation != pgt_readers_generation())
 		return false;

@@ -212,10 +212,10 @@ lock_immediate(int64 pgt_id, bool wait)
 	if (st == NULL || !is_immediate(st))
 		return true;
 	active = pgt_immediate_is_active(st);
-	if (!active && IsolationUsesXactSnapshot())
+	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot fill stream table \"%s\" at this isolation level", st->name),
+				 errmsg("cannot rebuild stream table \"%s\" at this isolation level", st->name),
 				 errdetail("It is IMMEDIATE, and the transaction's snapshot may be older than what its writers committed."),
 				 errhint("Refresh it at READ COMMITTED, or leave it to the scheduler.")));
 	return pgt_immediate_lock_sources(st, !active, wait);
