@@ -10,6 +10,7 @@ package PgtOracle::Query;
 use strict;
 use warnings;
 use PgtOracle::Ordered;
+use PgtOracle::Sets;
 use PgtOracle::Types;
 
 *T = \%PgtOracle::Types::T;
@@ -146,7 +147,7 @@ sub _relation
 	my $alias = $self->_alias;
 	if ($depth > 0 && $rnd->chance(25))
 	{
-		my $q = $self->select($depth - 1);
+		my $q = $rnd->chance(20) ? PgtOracle::Sets::set_operation($self, 0) : $self->select($depth - 1);
 		$state->{$_} ||= $q->{$_} for qw(float full);
 		return { sql => "($q->{sql}) $alias", alias => $alias, cols => $q->{cols} };
 	}
@@ -243,6 +244,11 @@ sub _from
 		else { $sql .= " $op $rel->{sql} ON $cond"; }
 		push @scope, @right;
 		push @names, @{ $rel->{cols} };
+	}
+	if ($rnd->chance(10))
+	{
+		my ($item, @cols) = PgtOracle::Sets::from_item($self, \@scope);
+		if (defined $item) { $sql .= $item; push @scope, @cols; }
 	}
 	return ($sql, @scope);
 }
@@ -382,12 +388,15 @@ sub select
 		my @aggs = map { $self->_filtered(\@scope, $state) } 1 .. $rnd->between(1, 5);
 		my @out = $rnd->sample($rnd->chance(80) ? 9 : 1, @keys, ());
 		my @shown = ($rnd->sample(scalar(@out), @out), @aggs);
+		my ($by, @grouping);
+		($by, @grouping) = PgtOracle::Sets::grouping_sets($self, @keys) if @keys && $rnd->chance(12);
+		push @shown, @grouping;
 		push @shown, { sql => "COALESCE($aggs[0]{sql}, NULL)", type => $aggs[0]{type}, amb => $aggs[0]{amb} } if $rnd->chance(10);
 		push @shown, { sql => "(count(*) > 1)", type => 'bool' } if $rnd->chance(10);
 		push @shown, { sql => "(sum(1) * 10 + count(*))", type => 'int8' } if $rnd->chance(10);
 		(my $targets, $cols) = $self->_named(@shown);
 		$sql = "SELECT $targets FROM $from$tail";
-		$sql .= ' GROUP BY ' . join ', ', map { $_->{sql} } @keys if @keys;
+		$sql .= ' GROUP BY ' . ($by // join ', ', map { $_->{sql} } @keys) if @keys;
 		$sql .= ' HAVING ' . $rnd->pick('count(*) > 1', 'count(*) < 3', "count(*) FILTER (WHERE " . $self->predicate(\@scope) . ') > 0', 'min(1) = 1')
 		  if $rnd->chance(25);
 	}
@@ -411,6 +420,7 @@ sub select
 		my @exprs = map { $self->expression(\@scope) } 1 .. $rnd->between(1, 6);
 		push @exprs, map { $_ } grep { $_->{key} && $rnd->chance(60) } @scope;
 		@exprs = ({ sql => "'const'::text", type => 'text' }) if $rnd->chance(3);
+		push @exprs, map { PgtOracle::Sets::srf($self, \@scope) } 1 .. $rnd->between(1, 2) if $rnd->chance(6);
 		(my $targets, $cols) = $self->_named(@exprs);
 		$sql = "SELECT $targets FROM $from$tail";
 	}
@@ -499,10 +509,8 @@ sub _full
 	my $c = $rnd->pick(@sortable);
 	my $other = $rnd->pick(@{ $self->{relations} });
 	my $sql = $rnd->pick(
-		"SELECT $c->{name} AS c1, count(*) AS c2 FROM $rel->{name} GROUP BY ROLLUP ($c->{name})",
 		"SELECT $c->{name} AS c1, 1::int8 AS c2 FROM $rel->{name} WHERE EXISTS (SELECT 1 FROM $other->{name})",
-		"SELECT $c->{name} AS c1, (SELECT count(*) FROM $other->{name}) AS c2 FROM $rel->{name}",
-		"SELECT $c->{name} AS c1, 2::int8 AS c2 FROM $rel->{name} UNION SELECT $c->{name}, 2 FROM $rel->{name}");
+		"SELECT $c->{name} AS c1, (SELECT count(*) FROM $other->{name}) AS c2 FROM $rel->{name}");
 	return { sql => $sql, full => 1, cols => [ { name => 'c1', type => $c->{type} }, { name => 'c2', type => 'int8' } ] };
 }
 
@@ -510,8 +518,9 @@ sub query
 {
 	my ($self, %opt) = @_;
 	my $how = $self->{rnd}->below(100);
-	return $self->select(1) if $how < 58;
-	return $self->select(2) if $how < 64;
+	return $self->select(1) if $how < 50;
+	return $self->select(2) if $how < 56;
+	return PgtOracle::Sets::set_operation($self, $self->{rnd}->chance(20) ? 1 : 0) if $how < 64;
 	return $self->_union_all(1) if $how < 76;
 	return $self->_nested if $how < 86;
 	return $self->_with if $how < 95 || $opt{view};
