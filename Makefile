@@ -64,6 +64,7 @@ REGRESS = \
 	dvm_srf \
 	dvm_grouping_sets \
 	dvm_cte \
+	dvm_recursive \
 	dvm_laws \
 	dvm_subqueries \
 	dvm_views \

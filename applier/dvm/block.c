@@ -36,6 +36,7 @@
 #include "applier/dvm/outer.h"
 #include "applier/dvm/plan.h"
 #include "applier/dvm/qtree.h"
+#include "applier/dvm/recursion.h"
 #include "decoder/compat.h"
 
 /* As what a block's input is read. */
@@ -131,6 +132,8 @@ pgt_op_new_state(const PgtOp *op)
 			return pgt_qtree_union_all(branches, op->outdesc);
 		case PGT_OP_OUTER:
 			return pgt_outer_new_state((const PgtOuterOp *) op);
+		case PGT_OP_WORK:
+			return pgt_recurse_rows(((const PgtWorkOp *) op)->recurse, true);
 		default:
 			if (op->methods != NULL && op->methods->state_attno == NULL)
 				return op->methods->new_state(op);

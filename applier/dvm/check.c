@@ -40,6 +40,7 @@
 #include "applier/dvm/functions.h"
 #include "applier/dvm/level.h"
 #include "applier/dvm/items.h"
+#include "applier/dvm/recursion.h"
 #include "applier/settings.h"
 #include "decoder/compat.h"
 
@@ -488,13 +489,6 @@ check_relation(Check *c, const RangeTblEntry *rte)
 
 /* ---- FROM ---- */
 
-static void
-check_cte(Check *c, const RangeTblEntry *rte)
-{
-	if (rte->self_reference)
-		full_only(c, "WITH RECURSIVE", NULL, -1);
-}
-
 /* A subquery that reads no relation runs as it is, whatever it does. */
 static void
 check_subquery(Check *c, const RangeTblEntry *rte)
@@ -520,8 +514,7 @@ check_rte(Check *c, const RangeTblEntry *rte)
 			check_subquery(c, rte);
 			break;
 		case RTE_CTE:
-			check_cte(c, rte);
-			break;
+			break;				/* check_ctes looks at its query */
 		case RTE_FUNCTION:
 			check_walker((Node *) rte->functions, c);
 			break;
@@ -643,8 +636,6 @@ check_clauses(Check *c, const Query *query)
 			   exprLocation(is_given(query->limitCount) ? query->limitCount :
 							query->limitOffset));
 	check_ordering(c, query);
-	if (query->hasRecursive)
-		no_delta(c, "WITH RECURSIVE", NULL, -1);
 }
 
 /* Each grouping set is an aggregation of its own. */
@@ -795,6 +786,36 @@ check_aggregates(Check *c, const Query *query)
 				  "The state of its groups would not fit a row.", -1);
 }
 
+/* Columns of type record, made by SEARCH and CYCLE, are not kept. */
+static void
+check_record_columns(Check *c, const Query *query, Node *expr)
+{
+	ListCell   *lc;
+
+	foreach(lc, pull_vars_of_level(expr, 0))
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
+
+		if (rte->rtekind == RTE_SUBQUERY && pgt_recursion_of(rte->subquery) != NULL &&
+			get_typtype(var->vartype) == TYPTYPE_PSEUDO)
+			full_only(c, psprintf("column \"%s\" of a recursive query outside of it",
+								  strVal(list_nth(rte->eref->colnames, var->varattno - 1))),
+					  "It is made by SEARCH or CYCLE and of a type that cannot be stored.",
+					  -1);
+	}
+}
+
+static void
+check_recursions(Check *c, const Query *expanded)
+{
+	const char *misfit = pgt_recursion_misfit(expanded);
+
+	if (misfit != NULL)
+		full_only(c, psprintf("the recursive query \"%s\"", misfit),
+				  "It refers to a query that contains it.", -1);
+}
+
 static void
 check_normalised_level(Check *c, const Query *query)
 {
@@ -813,6 +834,11 @@ check_normalised_level(Check *c, const Query *query)
 	if (!pgt_from_fits(query))
 		full_only(c, "LATERAL on one side of an outer join", NULL, -1);
 	check_aggregates(c, query);
+	check_record_columns(c, query, (Node *) quals);
+	check_record_columns(c, query, query->havingQual);
+	foreach(lc, query->targetList)
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			check_record_columns(c, query, (Node *) lfirst_node(TargetEntry, lc)->expr);
 	if (query->groupClause == NIL)
 		return;
 	foreach(lc, query->groupClause)
@@ -852,6 +878,7 @@ pgt_query_check(const Query *query, const Query *expanded)
 	if (c.nrelations == 0)
 		refuse(&c, "a query without a table", NULL,
 			   "Use an ordinary table or view for constant rows.", -1);
+	check_recursions(&c, expanded);
 	if (!c.result->refused && !c.result->full_only)
 		check_normalised(&c, expanded);
 	return c.result;

@@ -35,6 +35,8 @@
 #include "applier/dvm/compiler.h"
 #include "applier/dvm/level.h"
 #include "applier/dvm/items.h"
+#include "applier/dvm/qtree.h"
+#include "applier/dvm/recursion.h"
 #include "decoder/compat.h"
 
 /* ---- descriptors ---- */
@@ -244,6 +246,8 @@ pgt_compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
 		return compile_scan(c, rte);
 	if (rte->rtekind == RTE_SUBQUERY)
 		return pgt_compile_shared_level(c, rte->subquery);
+	if (rte->rtekind == RTE_CTE && rte->self_reference)
+		return pgt_recursion_self(c, rte);
 	elog(ERROR, "unexpected range table entry of kind %d", (int) rte->rtekind);
 	return NULL;
 }
@@ -418,15 +422,44 @@ pgt_compile_output(const Query *query, List **exprs, List **names)
 	}
 }
 
+/* In a recursive term: the level of the rows, the last column of an input. */
+static Var *
+level_column(const PgtLevelInputs *in)
+{
+	ListCell   *lc;
+
+	foreach(lc, in->ops)
+	{
+		const PgtOp *op = lfirst(lc);
+		int			col = op->outdesc->natts;
+
+		if (op->leveled)
+			return pgt_qtree_var(foreach_current_index(lc) + 1, op->outdesc,
+								 col, col);
+	}
+	return NULL;
+}
+
 static PgtOp *
 compile_select(PgtCompiler *c, const Query *query)
 {
 	PgtLevelInputs *in = pgt_compile_from(c, query);
+	Var		   *level;
+	PgtOp	   *op;
 	List	   *exprs;
 	List	   *names;
 
 	pgt_compile_output(query, &exprs, &names);
-	return pgt_compile_block(c, in, (List *) pgt_compile_to_inputs(in, exprs), names);
+	exprs = (List *) pgt_compile_to_inputs(in, exprs);
+	level = level_column(in);
+	if (level != NULL)
+	{
+		exprs = lappend(exprs, level);
+		names = lappend(names, PGT_LEVEL_NAME);
+	}
+	op = pgt_compile_block(c, in, exprs, names);
+	op->leveled = level != NULL;
+	return op;
 }
 
 /* A level without a relation: whatever it does, it runs as it is. */
@@ -465,6 +498,8 @@ pgt_compile_level(PgtCompiler *c, Query *query)
 {
 	PgtOp	   *op;
 
+	if (pgt_recursion_of(query) != NULL)
+		return pgt_recursion_compile(c, query);
 	if (pgt_query_is_pure(query))
 		return compile_constant(c, query);
 	if (query->setOperations != NULL)
@@ -523,7 +558,7 @@ mark_readable(PgtOp *op, bool joined)
 PgtOp *
 pgt_compile_query(const Query *expanded, List **ops, List **sources)
 {
-	PgtCompiler	c = {0};
+	PgtCompiler	c = {.expanded = expanded};
 	Query	   *query = pgt_compile_normalise(expanded);
 	PgtOp	   *top;
 

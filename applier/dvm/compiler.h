@@ -17,6 +17,8 @@ typedef struct PgtCompiler
 	List	   *sources;		/* of PgtSourceColumns* */
 	List	   *ops;			/* of PgtOp*, post-order */
 	List	   *levels;			/* of PgtLevel*: subqueries already compiled */
+	List	   *recursions;		/* those being compiled, innermost first */
+	const Query *expanded;		/* the query as it was given */
 } PgtCompiler;
 
 /* A query that occurs again is the same operator. */
@@ -112,6 +114,11 @@ extern PgtOp *pgt_topk_compile(PgtCompiler *c, const Query *query);
 /* A level that is a set operation. */
 extern PgtOp *pgt_setop_compile(PgtCompiler *c, const Query *query,
 								SetOperationStmt *setop);
+/* A branch of it with the types of the result; the columns of that. */
+extern PgtOp *pgt_setop_branch(PgtCompiler *c, const Query *query,
+							   Node *branch, const SetOperationStmt *setop);
+extern TupleDesc pgt_setop_desc(const Query *query,
+								const SetOperationStmt *setop);
 /* Inputs of the same columns, those of desc. */
 extern PgtOp *pgt_setop_union_all(PgtCompiler *c, List *inputs, TupleDesc desc);
 

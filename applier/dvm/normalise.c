@@ -18,6 +18,7 @@
 
 #include "applier/dvm/compile.h"
 #include "applier/dvm/level.h"
+#include "applier/dvm/recursion.h"
 #include "applier/dvm/unnest.h"
 #include "decoder/compat.h"
 
@@ -39,22 +40,26 @@ find_cte(List *levels, const RangeTblEntry *rte)
 }
 
 /* A reference to a CTE becomes a subquery: its own copy, moved to its level. */
-static void
+static CommonTableExpr *
 inline_cte(RangeTblEntry *rte, List *levels)
 {
 	CommonTableExpr *cte = find_cte(levels, rte);
 	Query	   *query = (Query *) copyObject(cte->ctequery);
 
+	if (cte->cterecursive)
+		pgt_recursion_mark(query);
 	if (rte->ctelevelsup > 0)
 		IncrementVarSublevelsUp((Node *) query, rte->ctelevelsup, 1);
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = query;
+	rte->self_reference = false;
 	rte->security_barrier = false;
 	rte->ctename = NULL;
 	rte->ctelevelsup = 0;
 	rte->coltypes = NIL;
 	rte->coltypmods = NIL;
 	rte->colcollations = NIL;
+	return cte;
 }
 
 /* What an item of FROM takes from those before it (LATERAL). */
@@ -112,11 +117,14 @@ normalise_level(Query *query, List *outer)
 	foreach(lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		CommonTableExpr *cte = NULL;
 
-		if (rte->rtekind == RTE_CTE)
-			inline_cte(rte, levels);
+		if (rte->rtekind == RTE_CTE && !rte->self_reference)
+			cte = inline_cte(rte, levels);
 		if (rte->rtekind == RTE_SUBQUERY)
 			normalise_level(rte->subquery, levels);
+		if (cte != NULL && cte->cterecursive)
+			pgt_recursion_finish(rte->subquery, cte);
 	}
 	normalise_links(query, levels);
 	query->cteList = NIL;
@@ -155,6 +163,7 @@ pgt_compile_try_normalise(const Query *expanded, const char **construct,
 	Query	   *query = copyObject(unconstify(Query *, expanded));
 	PgtUnnest	unnest = {0};
 
+	pgt_recursion_number(query);
 	clear_nulling_walker((Node *) query, NULL);
 	normalise_level(query, NIL);
 	pgt_unnest_query(&unnest, query);

@@ -45,6 +45,7 @@
 #include "applier/dvm/dvm.h"
 
 #define PGT_WEIGHT_NAME "pgt_w"
+#define PGT_LEVEL_NAME "pgt_level"
 
 typedef struct PgtPlan PgtPlan;
 typedef struct PgtExplain PgtExplain;
@@ -52,7 +53,7 @@ typedef struct PgtExplain PgtExplain;
 typedef enum PgtOpKind
 {
 	PGT_OP_SCAN, PGT_OP_BLOCK, PGT_OP_UNION_ALL, PGT_OP_OUTER, PGT_OP_REDUCE,
-	PGT_OP_PARTITION, PGT_OP_TOPK
+	PGT_OP_PARTITION, PGT_OP_TOPK, PGT_OP_WORK, PGT_OP_RECURSE, PGT_OP_SNAPSHOT
 } PgtOpKind;
 
 typedef struct PgtOp
@@ -66,6 +67,7 @@ typedef struct PgtOp
 	const struct PgtOpMethods *methods; /* of an operator with state, else NULL */
 	Oid			state_relid;	/* set when the state table exists, else InvalidOid */
 	bool		readable;		/* joined to above: indexes on its keys wanted */
+	bool		leveled;		/* of a recursive term: see recursion.h */
 } PgtOp;
 
 /*

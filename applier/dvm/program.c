@@ -496,6 +496,8 @@ run_op(PgtRun *run, PgtOp *op)
 	{
 		case PGT_OP_SCAN:
 			break;				/* handed in */
+		case PGT_OP_WORK:
+			break;				/* its RECURSE runs it */
 		case PGT_OP_BLOCK:
 			set_delta(run, op, run_block(run, (PgtBlockOp *) op));
 			break;

@@ -160,6 +160,22 @@ virtual_columns_walker(Node *node, void *context)
 	return expression_tree_walker(node, virtual_columns_walker, context);
 }
 
+/* SEARCH and CYCLE have become columns: said once more they would be another. */
+static bool
+forget_clauses_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CommonTableExpr))
+	{
+		((CommonTableExpr *) node)->search_clause = NULL;
+		((CommonTableExpr *) node)->cycle_clause = NULL;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, forget_clauses_walker, context, 0);
+	return expression_tree_walker(node, forget_clauses_walker, context);
+}
+
 Query *
 pgt_query_expand(const Query *query)
 {
@@ -172,6 +188,7 @@ pgt_query_expand(const Query *query)
 		elog(ERROR, "rewriting a SELECT gave %d queries", list_length(rewritten));
 	copy = linitial_node(Query, rewritten);
 	virtual_columns_walker((Node *) copy, NULL);
+	forget_clauses_walker((Node *) copy, NULL);
 	return (Query *) exact_aggregates_mutator((Node *) copy, NULL);
 }
 

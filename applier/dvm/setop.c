@@ -82,8 +82,8 @@ coerce_branch(PgtCompiler *c, PgtOp *op, const SetOperationStmt *setop)
 }
 
 /* Type, typmod and collation of the columns; their names from the query. */
-static TupleDesc
-union_desc(const Query *query, const SetOperationStmt *setop)
+TupleDesc
+pgt_setop_desc(const Query *query, const SetOperationStmt *setop)
 {
 	List	   *exprs;
 	List	   *names;
@@ -103,10 +103,9 @@ union_desc(const Query *query, const SetOperationStmt *setop)
 	return desc;
 }
 
-/* The operator of a branch, with the types of the result. */
-static PgtOp *
-branch_of(PgtCompiler *c, const Query *query, Node *branch,
-		  const SetOperationStmt *setop)
+PgtOp *
+pgt_setop_branch(PgtCompiler *c, const Query *query, Node *branch,
+				 const SetOperationStmt *setop)
 {
 	return coerce_branch(c, compile_branch(c, query, branch), setop);
 }
@@ -134,8 +133,8 @@ compile_union(PgtCompiler *c, const Query *query, SetOperationStmt *setop)
 
 	collect_branches(query, (Node *) setop, setop, &branches);
 	foreach(lc, branches)
-		inputs = lappend(inputs, branch_of(c, query, lfirst(lc), setop));
-	all = pgt_setop_union_all(c, inputs, union_desc(query, setop));
+		inputs = lappend(inputs, pgt_setop_branch(c, query, lfirst(lc), setop));
+	all = pgt_setop_union_all(c, inputs, pgt_setop_desc(query, setop));
 	if (setop->all)
 		return all;
 	reduce = pgt_grouping_by_columns(all, all->outdesc->natts,
@@ -200,10 +199,10 @@ count_rows(PgtAggSpec *spec, const PgtOp *input, int filter_col)
 static PgtOp *
 count_sides(PgtCompiler *c, const Query *query, SetOperationStmt *setop)
 {
-	PgtOp	   *left = branch_of(c, query, setop->larg, setop);
-	PgtOp	   *right = branch_of(c, query, setop->rarg, setop);
+	PgtOp	   *left = pgt_setop_branch(c, query, setop->larg, setop);
+	PgtOp	   *right = pgt_setop_branch(c, query, setop->rarg, setop);
 	PgtOp	   *sides[2];
-	TupleDesc	desc = union_desc(query, setop);
+	TupleDesc	desc = pgt_setop_desc(query, setop);
 	List	   *counted;
 	PgtOp	   *all;
 	PgtReduceOp *reduce;
@@ -285,7 +284,7 @@ compile_difference(PgtCompiler *c, const Query *query, SetOperationStmt *setop)
 	Expr	   *left = (Expr *) column_of(counts, n + 1);
 	Expr	   *both = (Expr *) column_of(counts, n + 2);
 	List	   *columns = columns_of(counts, n);
-	List	   *names = names_of(union_desc(query, setop));
+	List	   *names = names_of(pgt_setop_desc(query, setop));
 
 	if (!setop->all)
 		return pgt_compile_project(c, counts, membership(setop, left, both),

@@ -233,6 +233,22 @@ pgt_state_key_indexes(const PgtOp *op, const char *name,
 }
 
 void
+pgt_state_column_index(const PgtOp *op, const char *name, AttrNumber attno)
+{
+	TupleDesc	desc = op->methods->state_desc(op);
+	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+	PgtKeySpec	key = {.type = att->atttypid};
+	bool		hash = OidIsValid(lookup_type_cache(att->atttypid,
+													TYPECACHE_HASH_OPFAMILY)->hash_opf);
+
+	if (!short_key(&key) && !hash)
+		return;
+	run_ddl(psprintf("CREATE INDEX %s_%d ON pgtrickle_state.%s USING %s (%s)",
+					 name, attno, name, short_key(&key) ? "btree" : "hash",
+					 NameStr(att->attname)));
+}
+
+void
 pgt_state_hash_index(const char *name)
 {
 	run_ddl(psprintf("CREATE INDEX %s_hash ON pgtrickle_state.%s USING btree (pgt_hash)",

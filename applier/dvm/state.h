@@ -44,6 +44,10 @@ extern void pgt_state_key_indexes(const PgtOp *op, const char *name,
 								  const PgtKeySpec *keys, int nkeys,
 								  const AttrNumber *attnos);
 
+/* An index on one column, where its type can have one. */
+extern void pgt_state_column_index(const PgtOp *op, const char *name,
+								   AttrNumber attno);
+
 /* A column of a table to be made. */
 extern void pgt_state_column(TupleDesc desc, AttrNumber attno,
 							 const char *name, Oid type, int32 typmod,
