@@ -250,19 +250,14 @@ catalog_value(Relation catalog, HeapTuple tuple, const char *column)
 	return value;
 }
 
-static bool
-is_captured_from_wal(const char *cdc_mode)
-{
-	return strcmp(cdc_mode, "WAL") == 0 || strcmp(cdc_mode, "TRANSITIONING") == 0;
-}
-
 static Source *
 source_from_row(Relation catalog, HeapTuple tuple, Oid relid)
 {
 	ArrayType  *columns;
 	Source	   *source;
 
-	if (!is_captured_from_wal(TextDatumGetCString(catalog_value(catalog, tuple, "cdc_mode"))))
+	/* while a hand-over is only being prepared triggers write these rows */
+	if (strcmp(TextDatumGetCString(catalog_value(catalog, tuple, "cdc_mode")), "WAL") != 0)
 		return NULL;
 	columns = DatumGetArrayTypePCopy(catalog_value(catalog, tuple, "columns"));
 	if (ARR_NDIM(columns) > 1 || ARR_HASNULL(columns) || ARR_ELEMTYPE(columns) != INT2OID)
