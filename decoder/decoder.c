@@ -110,26 +110,48 @@ batch_of(State *state, PgtTarget *target)
 	return target->batch;
 }
 
-static bool
-deform(Relation rel, HeapTuple tuple, const PgtRowRoom *room)
+/* A change of one row; either tuple may be NULL: INSERT, DELETE; an UPDATE has
+ * no old one when its identity did not change. */
+typedef struct Change
+{
+	bool		is_insert;
+	HeapTuple	old_tuple;
+	HeapTuple	new_tuple;
+	bool		taken_apart;	/* into the entry's rows */
+} Change;
+
+/* Tuples that lack the last attributes get them from the relation: its default
+ * of the time when the column was added. */
+static void
+deform(const PgtWantedEntry *entry, Relation rel, HeapTuple tuple,
+	   const PgtRowRoom *room)
 {
 	if (tuple == NULL)
-		return false;
-	heap_deform_tuple(tuple, RelationGetDescr(rel), room->values, room->nulls);
-	return true;
+		return;
+	if (HeapTupleHeaderGetNatts(tuple->t_data) >= entry->layout->natts)
+		pgt_layout_deform(entry->layout, tuple, room->values, room->nulls);
+	else
+		heap_deform_tuple(tuple, RelationGetDescr(rel), room->values, room->nulls);
 }
 
-static PgtWireTuple *
+static void
+take_apart(const PgtWantedEntry *entry, Relation rel, Change *change)
+{
+	if (change->taken_apart)
+		return;
+	deform(entry, rel, change->old_tuple, &entry->old_row);
+	deform(entry, rel, change->new_tuple, &entry->new_row);
+	change->taken_apart = true;
+}
+
+static void
 gather(const PgtTarget *target, const PgtRowRoom *row, PgtWireTuple *tuple)
 {
-	if (row == NULL)
-		return NULL;
 	for (int i = 0; i < target->shape->ncolumns; i++)
 	{
 		tuple->values[i] = row->values[target->attnums[i] - 1];
 		tuple->nulls[i] = row->nulls[target->attnums[i] - 1];
 	}
-	return tuple;
 }
 
 /* An out of line value that an UPDATE left alone is only a pointer, into a
@@ -152,7 +174,7 @@ restore_unchanged(const PgtTarget *target, PgtWireTuple *tuple,
 }
 
 static bool
-same_image(const PgtTarget *target, const PgtWireTuple *a, const PgtWireTuple *b)
+same_values(const PgtTarget *target, const PgtWireTuple *a, const PgtWireTuple *b)
 {
 	for (int i = 0; i < target->shape->ncolumns; i++)
 	{
@@ -177,21 +199,31 @@ prepare(const PgtTarget *target, PgtWireTuple *tuple)
 	pgt_wire_measure(target->shape, tuple);
 }
 
+/* Where all columns are carried and none is out of line, the tuple's bytes are
+ * the batch's. */
+static bool
+take_images(PgtTarget *target, const Change *change)
+{
+	return target->all_columns &&
+		(change->old_tuple == NULL ||
+		 pgt_wire_image(target->shape, change->old_tuple, &target->old_tuple)) &&
+		(change->new_tuple == NULL ||
+		 pgt_wire_image(target->shape, change->new_tuple, &target->new_tuple));
+}
+
 /*
- * What the change means to one source.  Either row may be NULL: INSERT,
- * DELETE; an UPDATE has no old row when its identity did not change.  Returns
- * why it cannot be told, or NULL.
+ * What the change means to one source.  Returns why it cannot be told, or NULL.
  */
 static const char *
-decode_for_target(State *state, PgtTarget *target, bool is_insert,
-				  const PgtRowRoom *old_row, const PgtRowRoom *new_row)
+decode_for_target(State *state, PgtWantedEntry *entry, PgtTarget *target,
+				  Relation rel, Change *change)
 {
-	PgtWireTuple *old_tuple = gather(target, old_row, &target->old_tuple);
-	PgtWireTuple *new_tuple = gather(target, new_row, &target->new_tuple);
+	PgtWireTuple *old_tuple = change->old_tuple ? &target->old_tuple : NULL;
+	PgtWireTuple *new_tuple = change->new_tuple ? &target->new_tuple : NULL;
 
-	if (!is_insert && !target->old_is_whole)
+	if (!change->is_insert && !target->old_is_whole)
 		return "old rows are not in the WAL: the source needs REPLICA IDENTITY FULL";
-	if (!is_insert && old_tuple == NULL)
+	if (!change->is_insert && old_tuple == NULL)
 	{
 		/* the identity holds all that is carried, and it is the same */
 		if (new_tuple != NULL)
@@ -199,14 +231,27 @@ decode_for_target(State *state, PgtTarget *target, bool is_insert,
 		if (target->shape->ncolumns > 0)
 			return "a deleted row is not in the WAL";
 		old_tuple = &target->old_tuple;
+		pgt_wire_measure(target->shape, old_tuple);
 	}
-	if (new_tuple != NULL && !restore_unchanged(target, new_tuple, old_tuple))
-		return "a value stored out of line is not in the WAL";
-	if (old_tuple != NULL && new_tuple != NULL &&
-		same_image(target, old_tuple, new_tuple))
-		return NULL;
-	prepare(target, old_tuple);
-	prepare(target, new_tuple);
+	else if (take_images(target, change))
+	{
+		if (old_tuple != NULL && new_tuple != NULL &&
+			pgt_wire_same_image(target->shape, old_tuple, new_tuple))
+			return NULL;
+	}
+	else
+	{
+		take_apart(entry, rel, change);
+		gather(target, &entry->old_row, &target->old_tuple);
+		gather(target, &entry->new_row, &target->new_tuple);
+		if (new_tuple != NULL && !restore_unchanged(target, new_tuple, old_tuple))
+			return "a value stored out of line is not in the WAL";
+		if (old_tuple != NULL && new_tuple != NULL &&
+			same_values(target, old_tuple, new_tuple))
+			return NULL;
+		prepare(target, old_tuple);
+		prepare(target, new_tuple);
+	}
 	pgt_batch_change(state->batches, batch_of(state, target), target->shape,
 					 old_tuple, new_tuple);
 	return NULL;
@@ -214,27 +259,26 @@ decode_for_target(State *state, PgtTarget *target, bool is_insert,
 
 static void
 decode_change(State *state, PgtWantedEntry *entry, Relation rel,
-			  ReorderBufferChange *change)
+			  const ReorderBufferChange *data)
 {
-	bool		is_insert = change->action == REORDER_BUFFER_CHANGE_INSERT;
-	bool		has_old,
-				has_new;
+	Change		change = {
+		.is_insert = data->action == REORDER_BUFFER_CHANGE_INSERT,
+		.old_tuple = pgt_decoded_tuple(data->data.tp.oldtuple),
+		.new_tuple = pgt_decoded_tuple(data->data.tp.newtuple),
+	};
 
-	has_old = deform(rel, pgt_decoded_tuple(change->data.tp.oldtuple), &entry->old_row);
-	has_new = deform(rel, pgt_decoded_tuple(change->data.tp.newtuple), &entry->new_row);
 	for (int i = 0; i < entry->ntargets; i++)
 	{
 		PgtTarget  *target = &entry->targets[i];
+		PgtBatch   *batch = batch_of(state, target);
 		const char *lost = target->mismatch;
 
-		if (pgt_batch_is_lost(state->batches, batch_of(state, target)))
+		if (pgt_batch_is_lost(state->batches, batch))
 			continue;
 		if (lost == NULL)
-			lost = decode_for_target(state, target, is_insert,
-									 has_old ? &entry->old_row : NULL,
-									 has_new ? &entry->new_row : NULL);
+			lost = decode_for_target(state, entry, target, rel, &change);
 		if (lost != NULL)
-			pgt_batch_lost(state->batches, batch_of(state, target), lost);
+			pgt_batch_lost(state->batches, batch, lost);
 	}
 }
 

@@ -461,6 +461,17 @@ map_columns(PgtTarget *target, TupleDesc source_desc, TupleDesc desc)
 }
 
 static bool
+carries_all(const PgtTarget *target, TupleDesc desc)
+{
+	if (target->shape->ncolumns != desc->natts)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+		if (target->attnums[i] != i + 1)
+			return false;
+	return true;
+}
+
+static bool
 identity_has_columns(Relation rel, const PgtTarget *target)
 {
 	Bitmapset  *identity;
@@ -506,7 +517,10 @@ init_target(PgtWanted *wanted, PgtTarget *target, const Source *source,
 	if (OidIsValid(rel->rd_rel->relrewrite))
 		target->mismatch = "the rows were written anew by ALTER TABLE";
 	if (target->mismatch == NULL)
+	{
 		target->old_is_whole = identity_has_columns(rel, target);
+		target->all_columns = carries_all(target, RelationGetDescr(rel));
+	}
 	make_room(target->shape->ncolumns, &target->old_tuple.values,
 			  &target->old_tuple.nulls);
 	make_room(target->shape->ncolumns, &target->new_tuple.values,
@@ -518,10 +532,13 @@ init_target(PgtWanted *wanted, PgtTarget *target, const Source *source,
 PgtWantedEntry *
 pgt_wanted_entry(PgtWanted *wanted, Oid relid)
 {
-	PgtWantedEntry *entry;
+	PgtWantedEntry *entry = wanted->last;
 	bool		found;
 
+	if (entry != NULL && entry->relid == relid)
+		return entry;
 	entry = hash_search(wanted->entries, &relid, HASH_ENTER, &found);
+	wanted->last = entry;
 	if (!found)
 	{
 		entry->valid = false;
@@ -529,6 +546,17 @@ pgt_wanted_entry(PgtWanted *wanted, Oid relid)
 		entry->ntargets = 0;
 	}
 	return entry;
+}
+
+static int
+last_carried(const PgtWantedEntry *entry)
+{
+	int			n = 0;
+
+	for (int i = 0; i < entry->ntargets; i++)
+		for (int j = 0; j < entry->targets[i].shape->ncolumns; j++)
+			n = Max(n, entry->targets[i].attnums[j]);
+	return n;
 }
 
 static void
@@ -548,6 +576,7 @@ init_targets(PgtWanted *wanted, PgtWantedEntry *entry, const List *sources,
 	entry->targets = palloc0(sizeof(PgtTarget) * list_length(sources));
 	foreach(lc, sources)
 		init_target(wanted, &entry->targets[entry->ntargets++], lfirst(lc), rel);
+	entry->layout = pgt_layout_create(RelationGetDescr(rel), last_carried(entry));
 	MemoryContextSwitchTo(old);
 }
 
@@ -582,6 +611,7 @@ pgt_wanted_trim(PgtWanted *wanted)
 
 	if (hash_get_num_entries(wanted->entries) < wanted->trim_at)
 		return;
+	wanted->last = NULL;
 	hash_seq_init(&status, wanted->entries);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{

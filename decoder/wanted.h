@@ -14,6 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/relcache.h"
 
+#include "decoder/layout.h"
 #include "decoder/options.h"
 #include "decoder/wire.h"
 
@@ -24,6 +25,7 @@ typedef struct PgtTarget
 	AttrNumber *attnums;		/* of the shape's columns in the relation */
 	const char *mismatch;		/* or why changes cannot be written */
 	bool		old_is_whole;	/* old rows have all columns carried */
+	bool		all_columns;	/* carries the relation's, as they are */
 
 	/* the decoder's */
 	struct PgtBatch *batch;		/* NULL before it is looked up */
@@ -46,6 +48,7 @@ typedef struct PgtWantedEntry
 	int			natts;			/* of the relation */
 	int			ntargets;
 	PgtTarget  *targets;
+	PgtLayout  *layout;			/* up to the last attribute carried */
 	PgtRowRoom	old_row;		/* only where there are targets */
 	PgtRowRoom	new_row;
 } PgtWantedEntry;
@@ -56,6 +59,7 @@ typedef struct PgtWanted
 	MemoryContext scratch;		/* empty between calls */
 	const PgtDecoderOptions *options;
 	HTAB	   *entries;
+	PgtWantedEntry *last;		/* looked up last, or NULL */
 	long		trim_at;		/* entries */
 	bool		catalog_known;
 	Oid			catalog;		/* pgtrickle.pgt_sources, or InvalidOid */

@@ -21,6 +21,7 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
+#include "access/htup.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
 #include "utils/memutils.h"
@@ -71,15 +72,21 @@ typedef struct PgtWireShape
 extern PgtWireShape *pgt_wire_shape(Oid source, TupleDesc desc,
 									const AttrNumber *attnums, int ncolumns);
 
+/* pg_type.typalign in bytes. */
+extern uint8 pgt_wire_align_bytes(char typalign);
+
 /* ---- writing ---- */
 
-/* A tuple on its way in: one value per column of the shape. */
+/* A tuple on its way in: one value per column of the shape, or the image that
+ * a heap tuple of just these columns has, none of them out of line. */
 typedef struct PgtWireTuple
 {
 	Datum	   *values;
 	bool	   *nulls;
 	Size		size;			/* of the data area; set by measure */
 	bool		hasnull;
+	const char *image;			/* NULL: go by values */
+	const char *bits;			/* of the image; NULL: no null in it */
 } PgtWireTuple;
 
 typedef struct PgtWireWriter
@@ -96,6 +103,15 @@ typedef struct PgtWireWriter
 /* Fetch values stored out of line, and flatten expanded ones, into the current
  * memory context.  Compressed values stay compressed.  True if any was. */
 extern bool pgt_wire_inline(const PgtWireShape *shape, PgtWireTuple *tuple);
+
+/* Take a heap tuple's image: its attributes must be the shape's columns, in
+ * order.  False where that cannot be done, and values are needed. */
+extern bool pgt_wire_image(const PgtWireShape *shape, HeapTuple heap,
+						   PgtWireTuple *tuple);
+
+/* Are two images the same bytes? */
+extern bool pgt_wire_same_image(const PgtWireShape *shape,
+								const PgtWireTuple *a, const PgtWireTuple *b);
 
 /* Do two values that are not null have the same image?  Values out of line are
  * fetched only where their pointers differ and their sizes do not. */

@@ -10,6 +10,7 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "access/tupmacs.h"
 #include "common/hashfn.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -30,10 +31,10 @@ typedef struct SignedColumn
 	uint8		zero[2];
 } SignedColumn;
 
-static uint8
-align_bytes(char attalign)
+uint8
+pgt_wire_align_bytes(char typalign)
 {
-	switch (attalign)
+	switch (typalign)
 	{
 		case TYPALIGN_CHAR:
 			return 1;
@@ -44,7 +45,7 @@ align_bytes(char attalign)
 		case TYPALIGN_DOUBLE:
 			return ALIGNOF_DOUBLE;
 	}
-	elog(ERROR, "unknown type alignment \"%c\"", attalign);
+	elog(ERROR, "unknown type alignment \"%c\"", typalign);
 	return 0;
 }
 
@@ -93,7 +94,7 @@ pgt_wire_shape(Oid source, TupleDesc desc, const AttrNumber *attnums,
 		c->type = att->atttypid;
 		c->len = att->attlen;
 		c->byval = att->attbyval;
-		c->alignby = align_bytes(att->attalign);
+		c->alignby = pgt_wire_align_bytes(att->attalign);
 		c->packable = att->attlen == -1 && att->attstorage != TYPSTORAGE_PLAIN;
 	}
 	shape->signature = sign_columns(shape);
@@ -118,6 +119,42 @@ pgt_wire_inline(const PgtWireShape *shape, PgtWireTuple *tuple)
 		fetched = true;
 	}
 	return fetched;
+}
+
+/* Bits are set where there is a value; a bitmap without a null is none. */
+static bool
+has_null(const uint8 *bits, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (att_isnull(i, bits))
+			return true;
+	return false;
+}
+
+bool
+pgt_wire_image(const PgtWireShape *shape, HeapTuple heap, PgtWireTuple *tuple)
+{
+	HeapTupleHeader header = heap->t_data;
+
+	if (HeapTupleHasExternal(heap) ||
+		HeapTupleHeaderGetNatts(header) != shape->ncolumns)
+		return false;
+	tuple->image = (char *) header + header->t_hoff;
+	tuple->size = heap->t_len - header->t_hoff;
+	tuple->hasnull = HeapTupleHasNulls(heap) &&
+		has_null(header->t_bits, shape->ncolumns);
+	tuple->bits = tuple->hasnull ? (char *) header->t_bits : NULL;
+	return true;
+}
+
+bool
+pgt_wire_same_image(const PgtWireShape *shape, const PgtWireTuple *a,
+					const PgtWireTuple *b)
+{
+	return a->size == b->size && a->hasnull == b->hasnull &&
+		memcmp(a->image, b->image, a->size) == 0 &&
+		(!a->hasnull ||
+		 memcmp(a->bits, b->bits, BITMAPLEN(shape->ncolumns)) == 0);
 }
 
 static bool
@@ -158,6 +195,8 @@ pgt_wire_measure(const PgtWireShape *shape, PgtWireTuple *tuple)
 {
 	Size		off = 0;
 
+	tuple->image = NULL;
+	tuple->bits = NULL;
 	tuple->hasnull = false;
 	for (int i = 0; i < shape->ncolumns; i++)
 	{
@@ -329,26 +368,28 @@ put_varlena(char *start, char *at, const PgtWireColumn *c, const void *value)
 	return at + len;
 }
 
-static void
-put_tuple(PgtWireWriter *w, const PgtWireTuple *tuple)
+static char *
+put_bitmap(char *at, const PgtWireShape *shape, const PgtWireTuple *tuple)
 {
-	const PgtWireShape *shape = w->shape;
-	char	   *at = reserve(w, tuple_bytes(shape, tuple));
-	uint32		word = ((uint32) tuple->size << 1) | (tuple->hasnull ? 1 : 0);
-	char	   *start;
+	Size		len = BITMAPLEN(shape->ncolumns);
 
-	memcpy(at, &word, sizeof(word));
-	at += sizeof(word);
-	if (tuple->hasnull)
+	if (tuple->bits != NULL)
 	{
-		memset(at, 0, BITMAPLEN(shape->ncolumns));
-		for (int i = 0; i < shape->ncolumns; i++)
-			if (!tuple->nulls[i])
-				at[i >> 3] |= 1 << (i & 7);
-		at += BITMAPLEN(shape->ncolumns);
+		memcpy(at, tuple->bits, len);
+		return at + len;
 	}
+	memset(at, 0, len);
+	for (int i = 0; i < shape->ncolumns; i++)
+		if (!tuple->nulls[i])
+			at[i >> 3] |= 1 << (i & 7);
+	return at + len;
+}
 
-	start = at;
+static char *
+put_values(char *start, const PgtWireShape *shape, const PgtWireTuple *tuple)
+{
+	char	   *at = start;
+
 	for (int i = 0; i < shape->ncolumns; i++)
 	{
 		const PgtWireColumn *c = &shape->columns[i];
@@ -370,7 +411,24 @@ put_tuple(PgtWireWriter *w, const PgtWireTuple *tuple)
 			at += len;
 		}
 	}
-	Assert(at - start == tuple->size);
+	return at;
+}
+
+static void
+put_tuple(PgtWireWriter *w, const PgtWireTuple *tuple)
+{
+	char	   *at = reserve(w, tuple_bytes(w->shape, tuple));
+	uint32		word = ((uint32) tuple->size << 1) | (tuple->hasnull ? 1 : 0);
+
+	memcpy(at, &word, sizeof(word));
+	at += sizeof(word);
+	if (tuple->hasnull)
+		at = put_bitmap(at, w->shape, tuple);
+	if (tuple->image != NULL)
+		memcpy(at, tuple->image, tuple->size);
+	else
+		at = put_values(at, w->shape, tuple);
+	Assert(tuple->image != NULL || at == w->data + w->len);
 }
 
 static void

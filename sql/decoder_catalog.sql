@@ -84,6 +84,7 @@ SELECT decoding.decoded('cat', 'catalog', 'on');
 
 -- stream tables, state and buffers are never wanted
 SELECT count(*) FROM pgtrickle.pgt_sources WHERE cdc_mode = 'WAL' AND source_relid::regclass::text LIKE 'cat.%';
+SELECT cat.capture_by('cat.a', 'TRIGGER');
 SELECT (pgtrickle.refresh_stream_table('cat.sums')).action;
 SELECT decoding.decoded('cat', 'catalog', 'on');
 
