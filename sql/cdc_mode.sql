@@ -91,7 +91,7 @@ CREATE ROLE regress_cdc_nobody;
 SET ROLE regress_cdc_nobody;
 SELECT count(*) > 0 AS rows FROM pgtrickle.pgt_cdc_status;
 SELECT count(*) > 0 AS rows FROM pgtrickle.check_cdc_health();
-SELECT count(*) FROM pgtrickle._slot();
+SELECT count(*) FROM pgtrickle.slot_health();
 RESET ROLE;
 DROP ROLE regress_cdc_nobody;
 

@@ -1105,6 +1105,35 @@ SELECT s.slot_name, s.plugin, s.active, s.active_pid, s.restart_lsn, s.confirmed
                             pg_wal_lsn_diff(pgtrickle._wal_end(), s.confirmed_flush_lsn) AS lag) l
 $$;
 
+-- What this database's decoder says of itself.
+CREATE FUNCTION pgtrickle._decoder(
+    OUT pid int, OUT reached pg_lsn, OUT changes bigint, OUT bytes bigint,
+    OUT caught_up_at timestamptz, OUT message text) RETURNS record
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_monitor_decoder';
+
+-- The slot of this database, no row where there is none and none is missed.
+-- Decoded changes and bytes are what has come into buffers since the decoder
+-- came up; lag is what it has yet to read, and for how long it has been behind.
+CREATE FUNCTION pgtrickle.slot_health()
+    RETURNS TABLE (slot_name name, plugin name, active bool, decoder_pid int,
+                   confirmed_flush_lsn pg_lsn, retained_wal_bytes bigint, wal_status text,
+                   catalog_xmin_age bigint, decoded_changes bigint, decoded_bytes bigint,
+                   lag_bytes bigint, lag interval, spill_bytes bigint, sources int, alert text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+SELECT coalesce(s.slot_name, 'pg_trickle_' || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())),
+       s.plugin, coalesce(s.active, false), d.pid, s.confirmed_flush_lsn, s.retained_bytes, s.wal_status,
+       s.catalog_xmin_age, d.changes, d.bytes, l.lag_bytes,
+       CASE WHEN l.lag_bytes = 0 THEN interval '0' ELSE clock_timestamp() - d.caught_up_at END,
+       t.spill_bytes, s.sources, s.alert
+  FROM pgtrickle._slot() s
+ CROSS JOIN pgtrickle._decoder() d
+ CROSS JOIN LATERAL (SELECT greatest(pg_wal_lsn_diff(pgtrickle._wal_end(), coalesce(d.reached, s.confirmed_flush_lsn)), 0)::bigint AS lag_bytes) l
+  LEFT JOIN pg_stat_replication_slots t ON t.slot_name = s.slot_name
+ WHERE s.slot_name IS NOT NULL OR s.sources > 0
+$$;
+
 CREATE FUNCTION pgtrickle.check_cdc_health()
     RETURNS TABLE (source_table regclass, cdc_mode text, wanted_mode text, blocked_reason text,
                    slot_name name, lag_bytes bigint, alert text)

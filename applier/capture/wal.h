@@ -62,6 +62,9 @@ typedef struct PgtWalStatus
 	int			pid;			/* 0: none */
 	XLogRecPtr	reached;		/* buffers hold all commits before it */
 	TimestampTz since;			/* of state */
+	int64		changes;		/* written to buffers since it came up */
+	int64		bytes;			/* of their batches */
+	TimestampTz caught_up_at;	/* when it last had read all flushed WAL; or 0 */
 	int			sqlerrcode;		/* why it ended last; 0: no error */
 	char		message[PGT_WAL_MESSAGE];
 } PgtWalStatus;

@@ -386,6 +386,7 @@ pgt_wal_step(uint32 wait_event)
 		(void) flush_if_due();
 	if (!decode_until(GetFlushRecPtr(NULL)))
 		return PGT_WAL_LEAVE;
+	pg_atomic_write_u64(&pgt_wal_place->caught_up_at, GetCurrentTimestamp());
 	confirm();
 	watching = pgt_wal_watch();
 	(void) pgstat_report_stat(false);

@@ -32,6 +32,9 @@ typedef struct PgtWalPlace
 	pg_atomic_uint32 look;		/* sources may have changed */
 	pg_atomic_uint64 reached;	/* buffers hold all commits before it */
 	pg_atomic_uint64 progress;	/* grows while the decoder works */
+	pg_atomic_uint64 changes;	/* written to buffers since it came up */
+	pg_atomic_uint64 bytes;		/* of their batches */
+	pg_atomic_uint64 caught_up_at;	/* when it last had read all; or 0 */
 	ConditionVariable moved;	/* reached or state changed */
 
 	/* under the lock */

@@ -79,6 +79,9 @@ init_place(PgtWalPlace *place)
 	pg_atomic_init_u32(&place->look, 0);
 	pg_atomic_init_u64(&place->reached, InvalidXLogRecPtr);
 	pg_atomic_init_u64(&place->progress, 0);
+	pg_atomic_init_u64(&place->changes, 0);
+	pg_atomic_init_u64(&place->bytes, 0);
+	pg_atomic_init_u64(&place->caught_up_at, 0);
 	ConditionVariableInit(&place->moved);
 }
 
@@ -233,6 +236,9 @@ pgt_wal_status(Oid dboid, PgtWalStatus *status)
 		status->pid = place->pid;
 		status->since = place->since;
 		status->reached = pg_atomic_read_u64(&place->reached);
+		status->changes = pg_atomic_read_u64(&place->changes);
+		status->bytes = pg_atomic_read_u64(&place->bytes);
+		status->caught_up_at = pg_atomic_read_u64(&place->caught_up_at);
 		status->sqlerrcode = place->sqlerrcode;
 		strlcpy(status->message, place->message, PGT_WAL_MESSAGE);
 	}
@@ -483,6 +489,9 @@ pgt_wal_attach(int slot, uint32 generation, Oid *dboid)
 		place->pid = MyProcPid;
 		*dboid = pg_atomic_read_u32(&place->dboid);
 		pg_atomic_write_u32(&place->commits, PGT_WAL_UNFLUSHED);
+		pg_atomic_write_u64(&place->changes, 0);
+		pg_atomic_write_u64(&place->bytes, 0);
+		pg_atomic_write_u64(&place->caught_up_at, 0);
 		pg_atomic_write_u32(&place->procno, PGT_MY_PROCNO + 1);
 		pg_atomic_fetch_add_u32(&shared->decoders, 1);
 	}

@@ -193,6 +193,8 @@ write_batches(PgtSpool *spool)
 		if (d->appender == NULL || pgt_frontier_absorbs(d->handover, xid, 1))
 			continue;
 		pgt_buffer_add(d->appender, &header, batch++, now, data);
+		pg_atomic_fetch_add_u64(&pgt_wal_place->changes, header.nchanges);
+		pg_atomic_fetch_add_u64(&pgt_wal_place->bytes, len);
 		pgt_capture_touch(d->source);
 		if (d != last)
 			watch(XidFromFullTransactionId(xid), d->source);

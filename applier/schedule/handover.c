@@ -108,9 +108,10 @@ static struct
 	TimestampTz decoder_since;
 	int			capturing;		/* sources in WAL mode, at the last look */
 	SlotState	slot;			/* as last told */
+	int64		losses;			/* that the decoder has counted, told; -1: none seen */
 	uint64		retained;
 	bool		events;
-} self = {.look = true,.look_at = DT_NOEND};
+} self = {.look = true,.look_at = DT_NOEND,.losses = -1};
 
 void
 pgt_handover_look(bool by_user)
@@ -202,6 +203,18 @@ judge_slot(void)
 	return SLOT_FINE;
 }
 
+static void
+tell_lost(const char *reason)
+{
+	PgtEventField fields[] = {
+		{"slot_name", pgt_cdc_slot_name()},
+		{"reason", reason},
+	};
+
+	pgt_notify_keep("slot_lost", NULL, fields, lengthof(fields));
+	self.events = true;
+}
+
 /* Told once, when it gets worse. */
 static void
 tell_slot(SlotState state)
@@ -212,20 +225,29 @@ tell_slot(SlotState state)
 		{"level", state == SLOT_CRITICAL ? "critical" : "warning"},
 	};
 
-	if (state > self.slot)
+	if (state > self.slot && state != SLOT_LOST)
 	{
-		if (state == SLOT_LOST)
-			pgt_notify_keep("slot_lost", NULL, fields, 1);
-		else
-			pgt_notify_keep("slot_lag_warning", NULL, fields, lengthof(fields));
+		pgt_notify_keep("slot_lag_warning", NULL, fields, lengthof(fields));
 		self.events = true;
 		ereport(LOG,
-				(errmsg("pg_trickle: replication slot \"%s\" %s", pgt_cdc_slot_name(),
-						state == SLOT_LOST ? "is lost" : "retains too much WAL"),
-				 state == SLOT_LOST ? 0 : errdetail("It retains %llu bytes.",
-													(unsigned long long) self.retained)));
+				(errmsg("pg_trickle: replication slot \"%s\" retains too much WAL", pgt_cdc_slot_name()),
+				 errdetail("It retains %llu bytes.", (unsigned long long) self.retained)));
 	}
+	if (state > self.slot && state == SLOT_LOST)
+		tell_lost("the slot is missing or was invalidated");
 	self.slot = state;
+}
+
+/* The decoder finds a lost slot often before we do, and makes another. */
+static void
+tell_losses(void)
+{
+	PgtDecoder *row = pgt_decoder_get();
+	int64		losses = row ? row->n_lost : 0;
+
+	if (self.losses >= 0 && losses > self.losses && self.slot != SLOT_LOST)
+		tell_lost(row->last_lost);
+	self.losses = losses;
 }
 
 /* ---- what is to be done ---- */
@@ -369,6 +391,7 @@ choose_moves(MemoryContext context, TimestampTz now)
 			self.capturing++;
 	if (self.capturing > 0)
 		slot = judge_slot();
+	tell_losses();
 	tell_slot(slot);
 	foreach(lc, sources)
 	{
