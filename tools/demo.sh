@@ -3,8 +3,9 @@
 #
 # Installs what is missing, builds, installs, starts a private PostgreSQL in a
 # temporary directory (unix socket only), loads the shop, creates the stream
-# tables, writes for half a minute while showing how they follow, waits until
-# they have caught up and proves that each equals its query.  Stops the server
+# tables, waits until their sources are captured from the WAL, writes for half a
+# minute while showing how they follow, waits until they have caught up, proves
+# that each equals its query and shows the replication slot.  Stops the server
 # and removes the directory at the end, also on Ctrl-C.
 #
 #   DEMO_SECONDS  how long to write                (30)
@@ -71,7 +72,11 @@ sql -v lines="$lines" -f demo/shop.sql
 say "creating five stream tables"
 begun=$(date +%s%N)
 sql -o /dev/null -f demo/stream_tables.sql 2>&1 | { grep -v '^psql.*NOTICE' || true; }
-say "created and filled in $((($(date +%s%N) - begun) / 1000000)) ms; now $rate transactions a second write to the shop"
+say "created and filled in $((($(date +%s%N) - begun) / 1000000)) ms"
+deadline=$((SECONDS + 30))
+while [ "$(sql -c "SELECT count(*) FROM pgtrickle.pgt_sources WHERE cdc_mode IN ('TRIGGER', 'TRANSITIONING')")" != 0 ] && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
+sql -c "SELECT format('changes of %s are captured %s', source_table, CASE cdc_mode WHEN 'WAL' THEN 'from the WAL' ELSE 'by triggers: ' || coalesce(blocked_reason, 'not handed over yet') END) FROM pgtrickle.check_cdc_health()"
+say "now $rate transactions a second write to the shop"
 say
 
 # ---- the live view ----
@@ -155,6 +160,10 @@ done
 say
 [ $wrong = 0 ] || { tail -n 30 server.log >&2; die "a stream table is wrong"; }
 say "every stream table equals its query, row by row (EXCEPT ALL, both ways)"
+
+say
+say "the replication slot that the changes came through (pgtrickle.slot_health()):"
+server psql -Xqtx -v ON_ERROR_STOP=1 -c 'SELECT * FROM pgtrickle.slot_health()' | sed 's/^/  /'
 
 if [ -n "${DEMO_PSQL:-}" ]; then
 	say

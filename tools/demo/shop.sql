@@ -55,3 +55,9 @@ CREATE INDEX ON orders (customer_id);
 CREATE INDEX ON orders (order_id) WHERE status = 'open';
 CREATE INDEX ON order_lines (product_id);
 VACUUM ANALYZE customers, products, orders, order_lines;
+
+-- old rows go into the WAL whole, so that changes can be captured from there
+ALTER TABLE customers REPLICA IDENTITY FULL;
+ALTER TABLE products REPLICA IDENTITY FULL;
+ALTER TABLE orders REPLICA IDENTITY FULL;
+ALTER TABLE order_lines REPLICA IDENTITY FULL;
