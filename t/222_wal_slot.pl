@@ -155,18 +155,15 @@ ok($node->poll_query_until('postgres', 'SELECT count(*) FROM pg_replication_slot
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pgtrickle.pgt_decoder'), '0', '... and what was written about it');
 ok($node->poll_query_until('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_trickle decoder'}, '0'), '... and the decoder');
 
+$node->safe_psql('postgres', q{ALTER SYSTEM SET pg_trickle.cdc_mode = 'auto'});
+$node->reload;
 $node->safe_psql('postgres', q{SELECT pg_create_physical_replication_slot('taken' || i) FROM generate_series(1, 10) i});
 make_tables($node, 'postgres');
-my $offset = -s $node->logfile;
-$node->safe_psql('postgres', q{
-	UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRANSITIONING';
-	SELECT pgtrickle.alter_stream_table('public.sums', schedule => '150ms');
-});
-$node->wait_for_log(qr/ERROR:  all replication slots are in use/, $offset);
+like($node->safe_psql('postgres', 'SELECT cdc_mode, blocked_reason FROM pgtrickle.pgt_cdc_status'),
+	qr/^TRIGGER\|all 10 replication slots are in use/, 'no slot is free: triggers serve, and why is said');
 $node->safe_psql('postgres', 'INSERT INTO src VALUES (2, 2)');
 wait_caught_up($node, 'postgres', 'public.sums');
 $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('taken' || i) FROM generate_series(1, 10) i});
-ok($node->poll_query_until('postgres', 'SELECT count(*) FROM pgtrickle.pgt_decoder', '1'), 'with a free slot the decoder comes up');
 capture_from_wal($node, 'postgres', 'src');
 has_all('after there was no slot');
 
@@ -175,35 +172,33 @@ has_all('after there was no slot');
 $node->safe_psql('postgres', q{SELECT pgtrickle.drop_stream_table('public.sums'); DROP TABLE src});
 $node->poll_query_until('postgres', 'SELECT count(*) FROM pg_replication_slots', '0');
 $node->safe_psql('postgres', qq{SELECT pg_create_physical_replication_slot('$slot')});
+my $offset = -s $node->logfile;
 make_tables($node, 'postgres');
-$offset = -s $node->logfile;
-$node->safe_psql('postgres', q{
-	UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRANSITIONING';
-	SELECT pgtrickle.alter_stream_table('public.sums', schedule => '150ms');
-});
 $node->wait_for_log(qr/ERROR:  replication slot "$slot" is not one of pg_trickle's/, $offset);
+$node->safe_psql('postgres', 'INSERT INTO src VALUES (2, 2)');
+wait_caught_up($node, 'postgres', 'public.sums');
+my @starts = slurp_file($node->logfile, $offset) =~ /is not one of pg_trickle's/g;
+cmp_ok(scalar @starts, '<', 10, 'attempts are made with growing pauses');
 $node->safe_psql('postgres', qq{SELECT pg_drop_replication_slot('$slot')});
-ok($node->poll_query_until('postgres', 'SELECT count(*) FROM pgtrickle.pgt_decoder', '1'), 'without it the decoder comes up');
+capture_from_wal($node, 'postgres', 'src');
+has_all('after the stranger had gone');
 
 # ---- wal_level ----
 
-$node->safe_psql('postgres', q{UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRIGGER'; SELECT pgtrickle.alter_stream_table('public.sums', schedule => '160ms')});
+$node->safe_psql('postgres', q{ALTER SYSTEM SET pg_trickle.cdc_mode = 'trigger'});
+$node->reload;
+wait_cdc_mode($node, 'postgres', 'src', 'TRIGGER');
 ok($node->poll_query_until('postgres', 'SELECT count(*) FROM pg_replication_slots', '0'), 'the slot goes when nobody wants it');
 SKIP:
 {
 	skip 'since 19 wal_level replica is enough', 2 if server_major() >= 19;
 	$node->append_conf('postgresql.conf', 'wal_level = replica');
+	$node->safe_psql('postgres', q{ALTER SYSTEM SET pg_trickle.cdc_mode = 'auto'});
 	$node->restart;
-	$offset = -s $node->logfile;
-	$node->safe_psql('postgres', q{
-		UPDATE pgtrickle.pgt_sources SET cdc_mode = 'TRANSITIONING';
-		SELECT pgtrickle.alter_stream_table('public.sums', schedule => '150ms');
-	});
-	$node->wait_for_log(qr/ERROR:  logical decoding requires .?wal_level/, $offset);
+	like($node->safe_psql('postgres', 'SELECT cdc_mode, blocked_reason FROM pgtrickle.pgt_cdc_status'),
+		qr/^TRIGGER\|wal_level is "replica"/, 'wal_level lowered: triggers serve, and why is said');
 	$node->safe_psql('postgres', 'INSERT INTO src VALUES (2, 2)');
 	wait_caught_up($node, 'postgres', 'public.sums');
-	my @starts = slurp_file($node->logfile, $offset) =~ /logical decoding requires/g;
-	cmp_ok(scalar @starts, '<', 10, 'attempts are made with growing pauses');
 }
 
 $node->stop;

@@ -52,13 +52,17 @@
 
 #include "applier/capture/buffer.h"
 #include "applier/capture/capture.h"
+#include "applier/capture/cdc.h"
 #include "applier/capture/install.h"
 #include "applier/capture/target.h"
+#include "applier/capture/wal.h"
 #include "applier/catalog/catalog.h"
 #include "applier/catalog/coordination.h"
 #include "decoder/compat.h"
 
 /* A set of kinds is a bit mask. */
+#define DECODER_PATIENCE_MS	2000
+
 #define KIND_STATEMENT	0x07
 #define KIND_ROW		0x08
 #define KIND_TRUNCATE	0x10
@@ -468,6 +472,8 @@ void
 pgt_capture_stop_if_unused(Oid relid)
 {
 	List	   *tree = NIL;
+	PgtSource  *source;
+	char	   *why;
 
 	pgt_maintain_stop_if_unused(relid);
 	if (pgt_source_get(relid, true) == NULL ||
@@ -476,9 +482,13 @@ pgt_capture_stop_if_unused(Oid relid)
 	if (get_rel_name(relid) != NULL)
 		tree = pgt_install_lock_tree(relid, AccessExclusiveLock);
 	pgt_install_lock_row(relid);
-	if (pgt_source_get(relid, true) == NULL ||
-		pgt_dependency_deferred(relid) != NIL)
+	source = pgt_source_get(relid, true);
+	if (source == NULL || pgt_dependency_deferred(relid) != NIL)
 		return;
+	/* so that the decoder never finds a buffer locked until our commit; one
+	 * that does not come has nobody to hold up */
+	if (pgt_cdc_is_wal(source))
+		(void) pgt_wal_wait(pgt_wal_end(), DECODER_PATIENCE_MS, &why);
 	pgt_source_delete(relid);
 	CommandCounterIncrement();
 	pgt_install_sync_tree(tree);
