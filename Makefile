@@ -48,6 +48,7 @@ REGRESS = \
 	api_create \
 	api_alter \
 	api_coordination \
+	api_bulk \
 	frontier \
 	refresh_transactions \
 	refresh_reads \

@@ -280,6 +280,10 @@ CREATE FUNCTION pgtrickle.refresh_stream_table(
     OUT duration_ms float8) RETURNS record
     LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'pgt_refresh';
 
+-- an array of objects with create_stream_table's arguments, in any order
+CREATE FUNCTION pgtrickle.bulk_create(definitions jsonb) RETURNS SETOF regclass
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_bulk_create';
+
 CREATE FUNCTION pgtrickle.export_definition(name text) RETURNS text
     LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'pgt_export_definition';
 
@@ -598,6 +602,10 @@ CREATE FUNCTION pgtrickle.parallel_job_status(max_age interval DEFAULT '5 minute
                    duration_ms float8, outcome text)
     LANGUAGE C VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'pgt_parallel_job_status';
 
+-- Waits until nothing is due and nothing runs; false when the time was too short.
+CREATE FUNCTION pgtrickle.drain(timeout interval DEFAULT '60s') RETURNS bool
+    LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_drain';
+
 -- Tells the launcher, at commit, to look at this database.
 CREATE FUNCTION pgtrickle._schedule_wake() RETURNS void
     LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'pgt_schedule_wake';
@@ -772,6 +780,17 @@ CREATE FUNCTION pgtrickle._staleness(pgt_id bigint) RETURNS float8
 CREATE FUNCTION pgtrickle.get_staleness(name text) RETURNS float8
     LANGUAGE sql STABLE STRICT
     AS $$ SELECT pgtrickle._staleness(pgtrickle._resolve($1)) $$;
+
+-- Refreshes where a change has been waiting longer than max_age, or nothing was
+-- ever filled; returns whether it did.
+CREATE FUNCTION pgtrickle.refresh_if_stale(name text, max_age interval DEFAULT '5 minutes') RETURNS bool
+    LANGUAGE sql VOLATILE STRICT
+    AS $$
+SELECT CASE WHEN coalesce(pgtrickle.get_staleness($1) OPERATOR(pg_catalog.>)
+                          (extract(epoch FROM $2))::pg_catalog.float8, true)
+       THEN (SELECT r.action OPERATOR(pg_catalog.<>) 'SKIPPED' FROM pgtrickle.refresh_stream_table($1) r)
+       ELSE false END
+$$;
 
 -- The history as users see it: errors and reasons may quote data.
 CREATE VIEW pgtrickle._history WITH (security_barrier) AS

@@ -747,6 +747,19 @@ dispatch_due(TimestampTz now)
 	return next < count;
 }
 
+/* Nothing runs and nothing is due: who waits for that is told. */
+static void
+answer_drains(uint32 asked)
+{
+	if (pg_atomic_read_u32(&self.db->drained) == asked)
+		return;
+	for (int i = 0; i < self.graph->nnodes; i++)
+		if (self.graph->nodes[i].running || self.graph->nodes[i].will_run)
+			return;
+	pg_atomic_write_u32(&self.db->drained, asked);
+	ConditionVariableBroadcast(&pgt_shared->drained);
+}
+
 /* ---- house-keeping ---- */
 
 static TimestampTz
@@ -930,12 +943,14 @@ schedule(void)
 	{
 		TimestampTz now;
 		bool		waiting;
+		uint32		drain_asked;
 
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 		ResetLatch(MyLatch);
 		end_if_asked();
 		self.again = false;
+		drain_asked = pg_atomic_read_u32(&self.db->drain_asked);
 		reload_if_told();
 		collect_results();
 		now = GetCurrentTimestamp();
@@ -947,6 +962,7 @@ schedule(void)
 		send_due_events(now);
 		if (self.again)
 			continue;
+		answer_drains(drain_asked);
 		watch_idle_readers(now);
 		clean_buffers(now);
 		prune_history(now);

@@ -58,6 +58,8 @@ init_database_slot(PgtDatabaseSlot *db)
 	pg_atomic_init_u32(&db->catalog_changed, 0);
 	pg_atomic_init_u32(&db->reload, 0);
 	pg_atomic_init_u32(&db->all_dirty, 0);
+	pg_atomic_init_u32(&db->drain_asked, 0);
+	pg_atomic_init_u32(&db->drained, 0);
 	for (int i = 0; i < PGT_DIRTY_WORDS; i++)
 		pg_atomic_init_u32(&db->dirty[i], 0);
 }
@@ -68,6 +70,7 @@ init_shared(PgtShared *shared)
 	memset(shared, 0, shared_size());
 	shared->lock = &GetNamedLWLockTranche(PGT_TRANCHE)[0].lock;
 	ConditionVariableInit(&shared->gone);
+	ConditionVariableInit(&shared->drained);
 	pg_atomic_init_u32(&shared->launcher_procno, 0);
 	pg_atomic_init_u32(&shared->rescan, 0);
 	pg_atomic_init_u32(&shared->probe_all, 0);

@@ -65,6 +65,8 @@ typedef struct PgtDatabaseSlot
 	pg_atomic_uint32 catalog_changed;	/* by users: errors are tried again */
 	pg_atomic_uint32 reload;	/* by our own workers */
 	pg_atomic_uint32 all_dirty; /* unknown sources changed */
+	pg_atomic_uint32 drain_asked;	/* tickets drawn: see drain.c */
+	pg_atomic_uint32 drained;	/* up to this one answered; by the scheduler */
 	pg_atomic_uint32 dirty[PGT_DIRTY_WORDS];
 
 	/* under the lock */
@@ -160,6 +162,7 @@ typedef struct PgtShared
 {
 	LWLock	   *lock;
 	ConditionVariable gone;		/* a scheduler or worker ended */
+	ConditionVariable drained;	/* a scheduler has nothing due */
 
 	/* atomics */
 	pg_atomic_uint32 launcher_procno;	/* + 1; 0: none */
