@@ -1,13 +1,13 @@
 # pg_trickle: two libraries from one PGXS Makefile.  "make help" lists targets.
 
-EXTENSION    = pg_trickle pg_trickle_pgivm
+EXTENSION    = pg_trickle
 MODULE_big   = pg_trickle
 OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard applier/*.c applier/*/*.c decoder/wire*.c)))
 DECODER      = pg_trickle_decoder
 DECODER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard decoder/*.c)))
 PG_CPPFLAGS  = -I$(srcdir)
 PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-DATA         = $(wildcard sql/pg_trickle--*.sql sql/pg_trickle_pgivm--*.sql)
+DATA         = $(wildcard sql/pg_trickle--*.sql)
 EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 
 # run in this order, in one database; extension comes first and stays installed
@@ -43,7 +43,6 @@ REGRESS = \
 	cdc_mode \
 	immediate_statements \
 	immediate_modes \
-	pgivm \
 	settings \
 	sqlstates \
 	api_create \
@@ -74,7 +73,6 @@ REGRESS = \
 	dvm_refusals \
 	dvm_window \
 	dvm_window_shapes \
-	dvm_count_distinct \
 	dvm_distinct_on \
 	dvm_topk \
 	dvm_topk_random \

@@ -8,10 +8,11 @@
 # figures are medians over rounds, as a client sees them.
 #
 #   BENCH_SCALE   short (two or three minutes) or full              (short)
-#   BENCH_PARTS   which parts, of: write refresh auto noop burst freshness  (all)
+#   BENCH_PARTS   which parts, of: write refresh auto noop burst freshness  (all of these); tpch
 #   BENCH_BASES   base sizes of the refresh part   (short: 100000; full: 10000 100000 1000000)
 #   BENCH_DELTAS  delta sizes                      (1 10 100 1000 10000 100000)
 #   BENCH_ROUNDS  rounds of each measurement       (short: 3; full: 5)
+#   BENCH_SF      scale factor of the part tpch   (0.1)
 #   BENCH_SYNC    synchronous_commit of the server (off)
 #   BENCH_INSTALL=0  measure what is installed already
 set -euo pipefail
@@ -22,6 +23,7 @@ cd "$PGT_ROOT"
 . bench/write.sh
 . bench/refresh.sh
 . bench/freshness.sh
+. bench/tpch.sh
 unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS
 
 scale=${BENCH_SCALE:-short}
@@ -56,7 +58,7 @@ say "$PGT_VERSION, pg_trickle $(sql -c 'SELECT pgtrickle.version()'), $(date -u 
 say "$(nproc) cores: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); synchronous_commit = $(sql -c 'SHOW synchronous_commit'), jit off"
 for part in $parts; do
 	case $part in
-		write | refresh | auto | noop | burst | freshness) "bench_$part" ;;
+		write | refresh | tpch | auto | noop | burst | freshness) "bench_$part" ;;
 		*) die "no such part: $part" ;;
 	esac
 done

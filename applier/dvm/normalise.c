@@ -137,7 +137,6 @@ normalise_level(Query *query, List *outer)
 	query->havingQual = pgt_flatten_join_aliases(query, query->havingQual);
 	query->jointree = (FromExpr *)
 		pgt_flatten_join_aliases(query, (Node *) query->jointree);
-	pgt_distinct_agg_split(query);
 	pgt_level_split(query);
 }
 
