@@ -47,6 +47,7 @@ REGRESS = \
 	sqlstates \
 	api_create \
 	api_alter \
+	alter_readers \
 	api_coordination \
 	api_bulk \
 	frontier \

@@ -63,10 +63,15 @@ is_marked(const PgtDdlMarks *marks, int64 pgt_id)
 static void
 mark(int64 pgt_id, const char *reason, PgtDdlMarks *marks)
 {
-	PgtStreamTable *st = pgt_stream_table_get(pgt_id, true);
+	PgtStreamTable *st;
 	int64	   *id;
 
-	if (st == NULL || is_marked(marks, pgt_id))
+	if (is_marked(marks, pgt_id))
+		return;
+	/* a refresh that ends now would take the mark of its beginning back */
+	pgt_stream_table_await(pgt_id);
+	st = pgt_stream_table_get(pgt_id, true);
+	if (st == NULL)
 		return;
 	pgt_stream_table_set_status(pgt_id, st->status, true, reason);
 	CommandCounterIncrement();

@@ -96,6 +96,10 @@ extern bool pgt_stream_table_lock(int64 pgt_id, bool wait);
  * by one: they exclude those who hold it, not each other. */
 extern void pgt_stream_table_lock_shared(int64 pgt_id);
 extern bool pgt_stream_table_is_locked_shared(int64 pgt_id);
+/* Wait for whoever is changing what the server knows of a stream table, and
+ * keep others from changing it until the transaction ends.  For those who
+ * cannot take the refresh lock, because they hold locks that come after it. */
+extern void pgt_stream_table_await(int64 pgt_id);
 /* Definitions without a state row: what a restore left (api/restore.c). */
 extern List *pgt_stream_table_unrestored(void);
 /* Only pgt_state's status and rebuild mark; other sessions' hooks unaffected. */

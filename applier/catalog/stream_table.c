@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "applier/catalog/table.h"
 #include "decoder/compat.h"
@@ -406,8 +407,30 @@ update_row(PgtCatalogTable table, int64 pgt_id, PgtRow *row)
 	tuple = pgt_table_next(&scan);
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "no catalog row for stream table " INT64_FORMAT, pgt_id);
+	if (!pgt_table_lock_row(&scan, tuple, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a stream table's definition was changed by another session meanwhile"),
+				 errhint("Try again.")));
 	pgt_table_replace(&scan, tuple, row);
 	pgt_table_end(&scan);
+}
+
+void
+pgt_stream_table_await(int64 pgt_id)
+{
+	PgtTableScan scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	pgt_table_key_int8(&key, 1, pgt_id);
+	pgt_table_begin(&scan, PGT_TABLE_STATE, RowExclusiveLock, NULL, &key, 1);
+	tuple = pgt_table_next(&scan);
+	if (HeapTupleIsValid(tuple))
+		(void) pgt_table_lock_row(&scan, tuple, true);
+	pgt_table_end(&scan);
+	/* the next look is to see what was waited for */
+	InvalidateCatalogSnapshot();
 }
 
 void

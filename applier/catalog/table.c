@@ -11,12 +11,16 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_type.h"
+#include "executor/tuptable.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "applier/catalog/table.h"
 
@@ -96,6 +100,23 @@ pgt_table_replace(PgtTableScan *s, HeapTuple old, PgtRow *row)
 
 	tuple->t_self = old->t_self;
 	CatalogTupleUpdate(s->rel, &old->t_self, tuple);
+}
+
+bool
+pgt_table_lock_row(PgtTableScan *s, HeapTuple tuple, bool latest)
+{
+	TupleTableSlot *slot = table_slot_create(s->rel, NULL);
+	ItemPointerData tid = tuple->t_self;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(s->rel, &tid, GetLatestSnapshot(), slot,
+							  GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+							  LockWaitBlock,
+							  latest ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0,
+							  &failure);
+	ExecDropSingleTupleTableSlot(slot);
+	return result == TM_Ok || result == TM_SelfModified;
 }
 
 void

@@ -45,6 +45,11 @@ extern void pgt_table_deform(PgtTableScan *s, HeapTuple tuple, PgtRow *row);
 extern void pgt_table_insert(PgtCatalogTable table, PgtRow *row);
 extern void pgt_table_replace(PgtTableScan *s, HeapTuple old, PgtRow *row);
 
+/* Lock a row that the scan has returned, until commit; waits for whoever
+ * changes it just now.  latest: follow it to the version that is current then;
+ * else false when it is no longer current. */
+extern bool pgt_table_lock_row(PgtTableScan *s, HeapTuple tuple, bool latest);
+
 extern void pgt_table_key_int8(ScanKey key, AttrNumber attno, int64 value);
 extern void pgt_table_key_oid(ScanKey key, AttrNumber attno, Oid value);
 
