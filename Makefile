@@ -59,6 +59,7 @@ REGRESS = \
 	dvm_outer_joins \
 	dvm_sublinks \
 	dvm_correlated \
+	dvm_lateral \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \

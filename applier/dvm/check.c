@@ -496,8 +496,6 @@ check_subquery(Check *c, const RangeTblEntry *rte)
 	bool		outer = c->pure;
 
 	c->pure = outer || pgt_item_is_pure(rte);
-	if (rte->lateral && !c->pure)
-		full_only(c, "LATERAL", NULL, -1);
 	check_level(rte->subquery, c);
 	c->pure = outer;
 }

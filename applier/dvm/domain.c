@@ -540,6 +540,10 @@ extend_level(Extend *e, Query *query, int up, Bitmapset **nonnull)
 
 		note_domain_names(rte);
 		p.varno = pgt_qtree_add_from(query, rte);
+		/* first, so that LATERAL entries can refer to it */
+		query->jointree->fromlist = lcons(llast(query->jointree->fromlist),
+										  list_copy_head(query->jointree->fromlist,
+														 list_length(query->jointree->fromlist) - 1));
 		for (int i = 1; i <= list_length(e->vars); i++)
 			p.attnos = lappend_int(p.attnos, i);
 	}

@@ -386,7 +386,13 @@ fits(const Query *query, Node *node, List **rtindexes, List **items)
 		if (!block_fits(query, ((JoinExpr *) node)->larg, &left) ||
 			!block_fits(query, ((JoinExpr *) node)->rarg, &right))
 			return false;
-		*rtindexes = list_concat(*rtindexes, list_concat(left, right));
+		if (((JoinExpr *) node)->jointype == JOIN_SEMI)
+			left = lappend_int(left, ((JoinExpr *) node)->rtindex);
+		left = list_concat(left, right);
+		foreach(lc, pull_vars_of_level(((JoinExpr *) node)->quals, 0))
+			if (!list_member_int(left, lfirst_node(Var, lc)->varno))
+				return false;
+		*rtindexes = list_concat(*rtindexes, left);
 	}
 	else if (IsA(node, JoinExpr))
 		return fits(query, ((JoinExpr *) node)->larg, rtindexes, items) &&

@@ -233,45 +233,39 @@ drop_junk(Query *sub)
 		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
 }
 
-/*
- * Attach a subquery to the level: its number in the range table, and the
- * conditions that choose its rows.  False: it refers to the level otherwise
- * than in conditions of a plain WHERE.
- */
-static bool
-hoist(PgtUnnestLevel *v, Query *sub, int *rtindex, List **quals)
+Query *
+pgt_sublink_hoist(Query *sub, int rtindex, List **quals)
 {
-	Hoist		h;
-	Query	   *copy = copyObject(sub);
+	Hoist		h = {copyObject(sub), rtindex};
 	List	   *taken = NIL;
 
 	*quals = NIL;
-	if (is_correlated(copy))
-	{
-		if (!is_plain(copy) || copy->distinctClause != NIL)
-			return false;
-		take_correlated((Node *) copy->jointree, &taken);
-		if (is_correlated(copy))
-			return false;
-		drop_junk(copy);
-	}
-	h.sub = copy;
-	h.rtindex = list_length(v->query->rtable) + 1;
-	if (taken != NIL)
-		*quals = (List *) hoist_mutator((Node *) taken, &h);
-	*rtindex = pgt_unnest_add_entry(v, copy);
-	return true;
+	if (!is_correlated(h.sub))
+		return h.sub;
+	if (!is_plain(h.sub) || h.sub->distinctClause != NIL)
+		return NULL;
+	take_correlated((Node *) h.sub->jointree, &taken);
+	if (is_correlated(h.sub))
+		return NULL;
+	drop_junk(h.sub);
+	*quals = (List *) hoist_mutator((Node *) taken, &h);
+	return h.sub;
 }
 
-/* ... by whatever way there is. */
+/* Attach a subquery to the level: its number in the range table, and the
+ * conditions that choose its rows. */
 static bool
 attach(PgtUnnestLevel *v, Query *sub, int *rtindex, List **quals)
 {
 	PgtDomain	d;
 
-	if (hoist(v, sub, rtindex, quals))
-		return true;
 	*rtindex = list_length(v->query->rtable) + 1;
+	d.sub = pgt_sublink_hoist(sub, *rtindex, quals);
+	if (d.sub != NULL)
+	{
+		pgt_unnest_add_entry(v, d.sub);
+		return true;
+	}
 	if (!pgt_domain_make(v->u, v->query, copyObject(sub), *rtindex, &d))
 		return false;
 	if (d.aggregate)

@@ -63,6 +63,12 @@ target_names(const Query *sub)
 	return names;
 }
 
+void
+pgt_unnest_note_names(RangeTblEntry *rte)
+{
+	rte->eref->colnames = target_names(rte->subquery);
+}
+
 int
 pgt_unnest_add_entry(PgtUnnestLevel *v, Query *sub)
 {
@@ -432,6 +438,8 @@ pgt_unnest_query(PgtUnnest *u, Query *query)
 
 	if (u->construct != NULL || pgt_query_is_pure(query))
 		return;
+	if (query->setOperations == NULL)
+		pgt_lateral_flatten(u, query);
 	if (query->setOperations == NULL && level_has_subqueries(query))
 	{
 		if (is_grouped(query) && has_subquery_above(query))

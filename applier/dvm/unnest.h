@@ -53,7 +53,22 @@ extern void pgt_unnest_join(PgtUnnestLevel *v, JoinType type, int right,
 extern Node *pgt_unnest_column_join(PgtUnnestLevel *v, const char *name,
 									int right, List *quals, Node *column);
 
+/* The names of a subquery's columns, for its entry. */
+extern void pgt_unnest_note_names(RangeTblEntry *rte);
+
+/* ---- lateral.c ---- */
+
+/* LATERAL entries of the level's FROM refer to nothing any more. */
+extern void pgt_lateral_flatten(PgtUnnest *u, Query *query);
+
 /* ---- sublink.c ---- */
+
+/*
+ * A copy of a subquery without its references to the level, where these stand
+ * in conditions of a plain WHERE only: they are the conditions returned, in the
+ * level's terms, where the copy is entry rtindex.  NULL: they do not.
+ */
+extern Query *pgt_sublink_hoist(Query *sub, int rtindex, List **quals);
 
 /* A condition of WHERE with subqueries in it: joined, or added to WHERE. */
 extern void pgt_sublink_condition(PgtUnnestLevel *v, Node *qual);

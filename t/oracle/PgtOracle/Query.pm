@@ -9,6 +9,7 @@ package PgtOracle::Query;
 
 use strict;
 use warnings;
+use PgtOracle::Links;
 use PgtOracle::Ordered;
 use PgtOracle::Sets;
 use PgtOracle::Types;
@@ -232,11 +233,11 @@ sub _from
 			next;
 		}
 		my $op = 'JOIN';
-		if (!$self->{differential_only} && $how >= 96)
+		if ($rnd->chance(22))
 		{
 			$op = $rnd->pick('LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN');
 			if ($op eq 'FULL JOIN') { ($cond) = ($cond // '') =~ /^(\S+ = \S+)$/ ? $1 : undef; }
-			$cond ? ($state->{full} = 1) : ($op = 'JOIN');
+			$op = 'JOIN' unless $cond;
 		}
 		$state->{big} = 1 unless $cond && $cond =~ /=/;
 		if (!$cond || $how >= 90 && $n <= 2) { $sql .= " CROSS JOIN $rel->{sql}"; }
@@ -370,6 +371,7 @@ sub select
 	my ($from, @scope) = $self->_from($depth, $state);
 	my @where = grep { defined } $state->{where};
 	push @where, $self->predicate(\@scope) if $rnd->chance(45);
+	push @where, grep { defined } $self->_link_predicate(\@scope) if $rnd->chance(20);
 	my $tail = @where ? ' WHERE ' . join(' AND ', @where) : '';
 	my $shape = $want{shape} // $rnd->pick(qw(plain plain plain group group group group total distinct distinct window window distinct_on limit));
 	my ($sql, $cols);
@@ -418,6 +420,7 @@ sub select
 	else
 	{
 		my @exprs = map { $self->expression(\@scope) } 1 .. $rnd->between(1, 6);
+		push @exprs, grep { defined } $self->_link_value(\@scope) if $rnd->chance(15);
 		push @exprs, map { $_ } grep { $_->{key} && $rnd->chance(60) } @scope;
 		@exprs = ({ sql => "'const'::text", type => 'text' }) if $rnd->chance(3);
 		push @exprs, map { PgtOracle::Sets::srf($self, \@scope) } 1 .. $rnd->between(1, 2) if $rnd->chance(6);
