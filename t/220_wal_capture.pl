@@ -85,6 +85,34 @@ equals_query($node, 'postgres', 'public.later2', 'written to after it was made, 
 $node->safe_psql('postgres', q{SELECT pgtrickle.refresh_stream_table('public.sums')});
 check('all are up to date', 'NO_DATA');
 
+# ---- catalogs of the past ----
+
+# The decoder comes to these changes long after what they were made under is
+# past; it goes to and fro between writing with the catalogs of today and
+# reading with those of then.
+for my $round (1 .. 3)
+{
+	my $decoder = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_trickle decoder'});
+	kill 'STOP', $decoder;
+	$node->safe_psql('postgres', qq{
+		BEGIN; INSERT INTO src VALUES (1, $round); UPDATE src SET v = v + 1 WHERE k = 1; COMMIT;
+		ALTER TABLE src ADD COLUMN extra$round text DEFAULT 'none';
+		INSERT INTO src (k, v, extra$round) VALUES (2, $round, 'some');
+		ALTER TABLE dim RENAME TO dim$round;
+		UPDATE dim$round SET name = name || '$round' WHERE k < 3;
+		ALTER TABLE dim$round RENAME TO dim;
+		CREATE TABLE unrelated$round AS SELECT 1 AS x;
+		INSERT INTO src SELECT 3, i, repeat('y', 100) FROM generate_series(1, 2000) i;
+		ALTER TABLE src DROP COLUMN extra$round;
+		DELETE FROM src WHERE k = 3 AND v % 2 = 0;
+	});
+	kill 'CONT', $decoder;
+	check("DDL between changes, round $round");
+	run_and_check("after the DDL, round $round", 'INSERT INTO src VALUES (5, 5); DELETE FROM src WHERE k = 2');
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pgtrickle.pgt_refresh_history WHERE action = 'FULL' AND reason NOT LIKE '%truncated%'}), '0',
+	'nothing was read with the wrong catalogs');
+
 # ---- a transaction's own writes ----
 
 my ($rc, $out, $err) = $node->psql('postgres', q{BEGIN; INSERT INTO src VALUES (1, 1); SELECT pgtrickle.refresh_stream_table('public.sums');});

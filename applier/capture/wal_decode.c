@@ -9,7 +9,9 @@
  * transaction of our own (wal_write.c).  No SQL is run.
  *
  * Replaying looks into the catalogs of the past, writing into those of today,
- * and both fill the same caches: they are emptied between the two.
+ * and both fill the same caches.  They are emptied between the two, unless
+ * both are known to see the same: no invalidation has come since a point in
+ * the WAL that everything still to be decoded lies behind.
  *
  * The slot is confirmed only up to a position whose commit is flushed, and
  * positions move when batches are written or when much WAL has passed that
@@ -34,8 +36,10 @@
 #include "pgstat.h"
 #include "replication/decode.h"
 #include "replication/logical.h"
+#include "replication/reorderbuffer.h"
 #include "replication/slot.h"
 #include "storage/latch.h"
+#include "storage/sinval.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -65,6 +69,10 @@ typedef struct Decoder
 	/* a position whose commit is not known to be flushed; or invalid */
 	XLogRecPtr	unconfirmed;
 	XLogRecPtr	unconfirmed_commit;
+	/* caches: invalidations received, catalogs did not change after ... */
+	uint64		invalidations;
+	XLogRecPtr	changed_before;
+	bool		mixed;			/* ... and past and present may differ */
 	bool		unflushed;		/* commits wait to be flushed for */
 	MemoryContext pass;			/* reset at each step */
 	TimestampTz flushed_at;		/* when we did it last */
@@ -189,6 +197,9 @@ pgt_wal_begin(void)
 	self.confirmed = MyReplicationSlot->data.confirmed_flush;
 	self.pass = AllocSetContextCreate(TopMemoryContext, "pg_trickle decoder pass",
 									  ALLOCSET_DEFAULT_SIZES);
+	self.mixed = true;
+	self.invalidations = SharedInvalidMessageCounter;
+	self.changed_before = GetXLogInsertRecPtr();
 	InvalidateSystemCaches();
 	pgt_wal_set_state(PGT_WAL_RUNNING);
 	ereport(LOG,
@@ -222,6 +233,38 @@ pgt_wal_close(bool for_good)
 		(void) clear_away();
 }
 
+/* ---- caches ---- */
+
+/* A transaction that began earlier is replayed with the catalogs of then. */
+static bool
+decodes_behind(XLogRecPtr lsn)
+{
+	ReorderBufferTXN *oldest = ReorderBufferGetOldestTXN(self.ctx->reorder);
+
+	return self.ctx->reader->EndRecPtr >= lsn &&
+		(oldest == NULL || oldest->first_lsn >= lsn);
+}
+
+/* Between decoding and writing, in either direction. */
+static void
+change_time(void)
+{
+	bool		behind;
+
+	AcceptInvalidationMessages();
+	if (SharedInvalidMessageCounter != self.invalidations)
+	{
+		self.invalidations = SharedInvalidMessageCounter;
+		self.changed_before = GetXLogInsertRecPtr();
+		self.mixed = true;
+	}
+	if (!self.mixed)
+		return;
+	behind = decodes_behind(self.changed_before);
+	InvalidateSystemCaches();
+	self.mixed = !behind;
+}
+
 /* ---- working ---- */
 
 static void
@@ -245,11 +288,11 @@ save(void)
 	XLogRecPtr	position = self.ctx->reader->EndRecPtr;
 
 	PGT_CRASH_POINT("decoded");
-	InvalidateSystemCaches();
+	change_time();
 	pgt_wal_write(self.spool, position);
 	PGT_CRASH_POINT("committed");
 	pgt_spool_reset(self.spool);
-	InvalidateSystemCaches();
+	change_time();
 	self.saved = position;
 	confirm();
 	if (!XLogRecPtrIsInvalid(self.unconfirmed))

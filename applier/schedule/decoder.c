@@ -174,6 +174,15 @@ decoder_settings(void)
 }
 
 static void
+wake_scheduler(void)
+{
+	PgtDatabaseSlot *db = pgt_shared_database(MyDatabaseId);
+
+	if (db != NULL)
+		pgt_shared_wake(pg_atomic_read_u32(&db->procno));
+}
+
+static void
 decode(void)
 {
 	uint32		wait_event = pgt_wait_event("PgTrickleDecoderMain");
@@ -181,6 +190,7 @@ decode(void)
 
 	if (!pgt_wal_begin())
 		return;
+	wake_scheduler();			/* what waits for a decoder can go on */
 	while (step != PGT_WAL_LEAVE && !pgt_process_interrupts())
 	{
 		step = pgt_wal_step(wait_event);
