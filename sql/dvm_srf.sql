@@ -42,6 +42,15 @@ SELECT oracle.make('f_in_join', 'SELECT t.id, e, u.k FROM t CROSS JOIN unnest(t.
 SELECT oracle.make('f_grouped', 'SELECT e, count(*), sum(id) FROM t, unnest(a) e GROUP BY e HAVING count(*) < 3');
 SELECT oracle.make('f_cte', 'WITH w (v, name) AS (VALUES (0, ''zero''), (2, ''two'')) SELECT t.id, w.name FROM t JOIN w USING (v)');
 SELECT oracle.make('f_over_groups', 'SELECT k, e FROM (SELECT k, array_agg(id ORDER BY id) AS ids FROM u GROUP BY k) g, unnest(ids) e');
+-- outer joins with what the left row gives
+SELECT oracle.make('l_unnest', 'SELECT t.id, e FROM t LEFT JOIN LATERAL unnest(t.a) e ON true');
+SELECT oracle.make('l_condition', 'SELECT t.id, e, n FROM t LEFT JOIN LATERAL unnest(t.a) WITH ORDINALITY x(e, n) ON x.e > t.v - 1');
+SELECT oracle.make('l_jsonb', 'SELECT t.id, k.* FROM t LEFT JOIN LATERAL jsonb_array_elements(j) k ON k <> ''{"p": 2}''');
+SELECT oracle.make('l_subquery', 'SELECT t.id, x.m, u.k FROM t LEFT JOIN LATERAL (SELECT max(e) AS m FROM unnest(a) e HAVING max(e) > 1) x ON true LEFT JOIN u ON u.id = t.id');
+SELECT oracle.make('l_over_outer', 'SELECT u.id, t.id AS tid, e FROM u LEFT JOIN t ON t.id = u.id LEFT JOIN LATERAL unnest(t.a) e ON true');
+SELECT oracle.make('l_chain', 'SELECT t.id, e, f FROM t LEFT JOIN LATERAL unnest(t.a) e ON true LEFT JOIN LATERAL generate_series(1, e) f ON f < 3 WHERE e IS NULL OR f IS NOT NULL');
+SELECT oracle.make('l_values', 'SELECT t.id, w.n FROM t LEFT JOIN (VALUES (0, ''zero''), (2, ''two'')) w (v, n) USING (v)');
+SELECT oracle.make('l_grouped', 'SELECT t.id, count(e) FROM t LEFT JOIN LATERAL unnest(t.a) e ON true GROUP BY t.id');
 -- in the SELECT list: in step, the shorter ones padded
 SELECT oracle.make('s_unnest', 'SELECT id, unnest(a) AS e FROM t');
 SELECT oracle.make('s_padded', 'SELECT id, unnest(a) AS x, unnest(b) AS y, v FROM t');

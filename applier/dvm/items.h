@@ -31,6 +31,10 @@ extern RangeTblEntry *pgt_item_map_vars(const RangeTblEntry *item,
 /* Vars of the level (those with varlevelsup 0) that an item refers to. */
 extern List *pgt_item_vars(const RangeTblEntry *item);
 
+/* LEFT JOINs of a level with pure items that refer to their left side become
+ * inner joins with other items (left_item.c). */
+extern void pgt_item_left_joins(Query *query);
+
 /* An item that repeats the rows beside it: count times, none below one. */
 extern RangeTblEntry *pgt_item_repeat(Expr *count);
 

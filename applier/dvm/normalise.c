@@ -17,6 +17,7 @@
 #include "rewrite/rewriteManip.h"
 
 #include "applier/dvm/compile.h"
+#include "applier/dvm/items.h"
 #include "applier/dvm/level.h"
 #include "applier/dvm/recursion.h"
 #include "applier/dvm/unnest.h"
@@ -137,6 +138,7 @@ normalise_level(Query *query, List *outer)
 	query->havingQual = pgt_flatten_join_aliases(query, query->havingQual);
 	query->jointree = (FromExpr *)
 		pgt_flatten_join_aliases(query, (Node *) query->jointree);
+	pgt_item_left_joins(query);
 	pgt_level_split(query);
 }
 
