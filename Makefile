@@ -68,6 +68,7 @@ REGRESS = \
 	dvm_grouping_sets \
 	dvm_cte \
 	dvm_recursive \
+	dvm_whole_rows \
 	dvm_laws \
 	dvm_subqueries \
 	dvm_views \

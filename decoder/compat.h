@@ -250,6 +250,20 @@ pgt_expand_rte(RangeTblEntry *rte, int rtindex, List **names, List **vars)
 #endif
 }
 
+/* Columns of the row that a Var names whole, as a ROW of the row's type has them
+ * (named: with those dropped since). */
+static inline void
+pgt_expand_whole_row(RangeTblEntry *rte, const Var *var, bool named,
+					 List **names, List **vars)
+{
+#if PG_VERSION_NUM >= 180000
+	expandRTE(rte, var->varno, var->varlevelsup, VAR_RETURNING_DEFAULT, -1,
+			  named, names, vars);
+#else
+	expandRTE(rte, var->varno, var->varlevelsup, -1, named, names, vars);
+#endif
+}
+
 /* 16 lets a column say which outer joins may have made it null */
 static inline void
 pgt_set_nulling_join(Var *var, int rtindex)

@@ -155,6 +155,15 @@ note_column(Oid relid, AttrNumber attnum, const char *format)
 						  get_rel_name(relid)))->attnum = attnum;
 }
 
+/* Rows of the table, as values, got another form; its columns are as before. */
+static void
+note_row_type(Oid relid, const char *format)
+{
+	if (has_readers(relid))
+		note_pending(PGT_DDL_CHANGED_RELATION, RelationRelationId, relid,
+					 psprintf(format, get_rel_name(relid)))->attnum = PGT_DDL_WHOLE_ROW;
+}
+
 /* The table of a policy, which may have been made just now. */
 static Oid
 table_of_policy(Oid policy)
@@ -221,6 +230,11 @@ note_alter(Oid class_id, Oid object_id, int sub_id)
 	{
 		if (class_id == NamespaceRelationId)
 			note_pending(PGT_DDL_RENAMED_SCHEMA, class_id, object_id, NULL);
+		else if (class_id == RelationRelationId && sub_id > 0)
+		{
+			note_row_type(object_id, "a column of table \"%s\" was renamed");
+			note_pending(PGT_DDL_RENAMED, class_id, object_id, NULL);
+		}
 		else if (class_id == RelationRelationId || class_id == ProcedureRelationId ||
 				 class_id == TypeRelationId || class_id == OperatorRelationId)
 			note_pending(PGT_DDL_RENAMED, class_id, object_id, NULL);
@@ -252,6 +266,8 @@ pgt_ddl_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		note_policy(object_id);
 	else if (class_id == ProcedureRelationId && is_function_command(current_frame->stmt))
 		note_pending(PGT_DDL_CHANGED_OBJECT, class_id, object_id, NULL);
+	else if (access == OAT_POST_CREATE && class_id == RelationRelationId && sub_id > 0)
+		note_row_type(object_id, "a column was added to table \"%s\"");
 	else if (access == OAT_POST_ALTER)
 		note_alter(class_id, object_id, sub_id);
 }

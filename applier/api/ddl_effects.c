@@ -469,7 +469,7 @@ change_relation(const PgtDdlNote *note, PgtDdlMarks *marks)
 {
 	mark_readers(note->object_id, note->attnum, note->reason, marks);
 	/* what is captured of a source follows its columns */
-	if (note->attnum != 0 && pgt_is_source(note->object_id) &&
+	if (note->attnum > 0 && pgt_is_source(note->object_id) &&
 		get_rel_name(note->object_id) != NULL)
 		pgt_capture_start(note->object_id, NULL, 0,
 						  pgt_is_stream_table(note->object_id));

@@ -24,6 +24,9 @@ typedef enum PgtDdlKind
 	PGT_DDL_CHANGED_OBJECT		/* class_id, object_id: function, type */
 } PgtDdlKind;
 
+/* As an attnum: rows of the relation, as values. */
+#define PGT_DDL_WHOLE_ROW (-1)
+
 typedef struct PgtDdlNote
 {
 	PgtDdlKind	kind;

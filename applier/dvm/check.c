@@ -163,12 +163,6 @@ note_column(Check *c, int level, int varno, AttrNumber attno, int location)
 	Oid			collation;
 	PgtSourceUse *use;
 
-	if (attno == InvalidAttrNumber)
-	{
-		if (!pgt_item_is_pure(rte))
-			full_only(c, "a whole-row reference", NULL, location);
-		return;
-	}
 	if (rte->rtekind != RTE_RELATION)
 		return;
 	if (attno < 0)
@@ -190,6 +184,31 @@ note_column(Check *c, int level, int varno, AttrNumber attno, int location)
 	use->columns = bms_add_member(use->columns, attno);
 	get_atttypetypmodcoll(rte->relid, attno, &type, &typmod, &collation);
 	add_object(c, TypeRelationId, type);
+}
+
+/* A whole row is all of its columns. */
+static void
+note_row(Check *c, const Var *var)
+{
+	Query	   *query = list_nth(c->levels, var->varlevelsup);
+	RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
+	int			attno = 0;
+	ListCell   *lc;
+
+	if (rte->rtekind != RTE_RELATION)
+		return;
+	if (c->expanded && rte->relkind != RELKIND_VIEW)
+	{
+		PgtSourceUse *use = add_use(&c->result->sources, rte->relid, "TABLE");
+
+		use->columns = bms_add_member(use->columns, InvalidAttrNumber);
+	}
+	foreach(lc, rte->eref->colnames)
+	{
+		attno++;
+		if (strVal(lfirst(lc))[0] != '\0')	/* not dropped */
+			note_column(c, var->varlevelsup, var->varno, attno, var->location);
+	}
 }
 
 static void
@@ -215,7 +234,10 @@ note_var(Check *c, const Var *var)
 	}
 	if (pgt_rte_is_grouping(rte))
 		return;					/* its expressions are walked by themselves */
-	note_column(c, var->varlevelsup, var->varno, var->varattno, var->location);
+	if (var->varattno == InvalidAttrNumber)
+		note_row(c, var);
+	else
+		note_column(c, var->varlevelsup, var->varno, var->varattno, var->location);
 }
 
 /* ---- functions ---- */
@@ -804,6 +826,34 @@ check_record_columns(Check *c, const Query *query, Node *expr)
 	}
 }
 
+static bool
+keeps_rows(const Node *node)
+{
+	const SetOperationStmt *setop = (const SetOperationStmt *) node;
+
+	return node != NULL && IsA(node, SetOperationStmt) &&
+		(setop->op != SETOP_UNION || !setop->all ||
+		 keeps_rows(setop->larg) || keeps_rows(setop->rarg));
+}
+
+/* State is kept per key: rows of no declared type cannot be. */
+static void
+check_key_types(Check *c, const Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, list_concat(list_copy(query->groupClause), query->distinctClause))
+		if (get_typtype(exprType(get_sortgroupclause_expr(lfirst(lc),
+														  query->targetList))) == TYPTYPE_PSEUDO)
+			full_only(c, "GROUP BY or DISTINCT of rows of no declared type",
+					  "What they are grouped by could not be stored.", -1);
+	if (pgt_recursion_of(query) == NULL && keeps_rows(query->setOperations))
+		foreach(lc, castNode(SetOperationStmt, query->setOperations)->colTypes)
+			if (get_typtype(lfirst_oid(lc)) == TYPTYPE_PSEUDO)
+				full_only(c, "a set operation on rows of no declared type",
+						  "They could not be stored.", -1);
+}
+
 static void
 check_recursions(Check *c, const Query *expanded)
 {
@@ -832,6 +882,7 @@ check_normalised_level(Check *c, const Query *query)
 	if (!pgt_from_fits(query))
 		full_only(c, "LATERAL on one side of an outer join", NULL, -1);
 	check_aggregates(c, query);
+	check_key_types(c, query);
 	check_record_columns(c, query, (Node *) quals);
 	check_record_columns(c, query, query->havingQual);
 	foreach(lc, query->targetList)
@@ -857,6 +908,10 @@ check_normalised(Check *c, const Query *expanded)
 
 	if (query == NULL)
 		full_only(c, construct, detail, -1);
+	else if (pgt_has_whole_rows(query))
+		full_only(c, "a whole row of an optional side of an outer join",
+				  "It is NULL where the row is absent, which its columns do not tell.",
+				  -1);
 	else
 		check_normalised_level(c, query);
 }

@@ -66,6 +66,11 @@ extern Query *pgt_compile_try_normalise(const Query *expanded,
 										const char **construct,
 										const char **detail);
 
+/* A copy of an expanded query in which rows of relations and subqueries are
+ * ROW(columns); and: is one left, in a query in any form? */
+extern Query *pgt_expand_whole_rows(Query *query);
+extern bool pgt_has_whole_rows(const Query *query);
+
 /* FROM of a normalised level, flattened: range table indexes in order, and the
  * conditions of WHERE and of all joins, whatever their kind, as one list. */
 extern void pgt_compile_flatten_from(const Query *query, List **rtindexes,

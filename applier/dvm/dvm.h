@@ -45,7 +45,8 @@ typedef struct PgtSourceUse
 {
 	Oid			relid;
 	char	   *source_type;	/* as in pgt_dependencies */
-	Bitmapset  *columns;		/* attribute numbers used (plain, not offset) */
+	Bitmapset  *columns;		/* attribute numbers used (plain, not offset);
+								 * 0: rows as values, besides all columns */
 	bool		only;			/* FROM ONLY */
 } PgtSourceUse;
 

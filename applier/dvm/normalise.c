@@ -162,7 +162,7 @@ Query *
 pgt_compile_try_normalise(const Query *expanded, const char **construct,
 						  const char **detail)
 {
-	Query	   *query = copyObject(unconstify(Query *, expanded));
+	Query	   *query = pgt_expand_whole_rows(unconstify(Query *, expanded));
 	PgtUnnest	unnest = {0};
 
 	pgt_recursion_number(query);

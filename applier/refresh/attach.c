@@ -236,6 +236,8 @@ start_capture(List *dependencies, bool immediate)
 	foreach(lc, dependencies)
 	{
 		const PgtDependency *d = lfirst(lc);
+		/* 0 stands for rows as values; their columns follow */
+		int			first = d->ncolumns > 0 && d->columns[0] == 0 ? 1 : 0;
 
 		if (strcmp(d->source_type, "TABLE") != 0 &&
 			strcmp(d->source_type, "STREAM_TABLE") != 0)
@@ -244,7 +246,8 @@ start_capture(List *dependencies, bool immediate)
 			pgt_maintain_start(d->source_relid,
 							   strcmp(d->source_type, "STREAM_TABLE") == 0);
 		else
-			pgt_capture_start(d->source_relid, d->columns, d->ncolumns,
+			pgt_capture_start(d->source_relid, d->columns + first,
+							  d->ncolumns - first,
 							  strcmp(d->source_type, "STREAM_TABLE") == 0);
 	}
 	CommandCounterIncrement();
