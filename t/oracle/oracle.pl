@@ -4,6 +4,7 @@
 #
 #   t/oracle/oracle.pl [--seed N] [--seconds S | --worlds N] [--keep-going]
 #                      [--no-shrink] [--print] [--out DIR] [--immediate]
+#                      [--cdc wal|switch]
 use strict;
 use warnings;
 use FindBin;
@@ -13,20 +14,20 @@ use PgtOracle::Runner;
 
 binmode STDOUT, ':encoding(UTF-8)';
 my %opt = (seed => time % 1_000_000, seconds => 60, shrink => 1, 'shrink-seconds' => 60, psql => 'psql');
-GetOptions(\%opt, 'seed=i', 'seconds=i', 'worlds=i', 'keep-going', 'shrink!', 'shrink-seconds=i', 'print', 'out=s', 'psql=s', 'immediate')
-  or die "usage: $0 [--seed N] [--seconds S | --worlds N] [--keep-going] [--no-shrink] [--print] [--out DIR] [--immediate]\n";
+GetOptions(\%opt, 'seed=i', 'seconds=i', 'worlds=i', 'keep-going', 'shrink!', 'shrink-seconds=i', 'print', 'out=s', 'psql=s', 'immediate', 'cdc=s')
+  or die "usage: $0 [--seed N] [--seconds S | --worlds N] [--keep-going] [--no-shrink] [--print] [--out DIR] [--immediate] [--cdc wal|switch]\n";
 
 if ($opt{print})
 {
-	print PgtOracle::Runner::script(PgtOracle::World->new(seed => $opt{seed}, icu => 1, immediate => $opt{immediate})->steps);
+	print PgtOracle::Runner::script(PgtOracle::World->new(seed => $opt{seed}, icu => 1, immediate => $opt{immediate}, cdc => $opt{cdc})->steps);
 	exit 0;
 }
-my $runner = PgtOracle::Runner->new(psql => [ split ' ', $opt{psql} ]);
+my $runner = PgtOracle::Runner->new(psql => [ split ' ', $opt{psql} ], cdc => $opt{cdc});
 my $end = time + $opt{seconds};
 my $failures = 0;
 for (my $i = 0; defined $opt{worlds} ? $i < $opt{worlds} : time < $end; $i++)
 {
-	my $failure = $runner->run(seed => $opt{seed} + $i, immediate => $opt{immediate}) or next;
+	my $failure = $runner->run(seed => $opt{seed} + $i, immediate => $opt{immediate}, cdc => $opt{cdc}) or next;
 	$failures++;
 	print "seed $failure->{seed}: $failure->{what}\n$failure->{detail}\n\n";
 	$runner->shrink($failure, $opt{'shrink-seconds'}) if $opt{shrink};

@@ -11,7 +11,8 @@ use File::Temp;
 use PgtOracle::World;
 
 
-# psql: command words to reach the server; setup: SQL run once
+# psql: command words to reach the server; setup: SQL run once; cdc: the server
+# is to hand sources over to the WAL, for worlds with that option
 sub new
 {
 	my ($class, %opt) = @_;
@@ -84,6 +85,7 @@ CREATE OR REPLACE FUNCTION public.pgto_state_columns(tab regclass) RETURNS text 
              AND atttypid NOT IN ('numeric'::regtype, 'float8'::regtype, 'float4'::regtype, 'interval'::regtype, 'jsonb'::regtype)
              AND NOT EXISTS (SELECT 1 FROM pg_attribute i WHERE i.attrelid = tab AND i.attname = 'images')) $$;
 SQL
+	$self->_psql("ALTER SYSTEM SET pg_trickle.enabled = on;\nSELECT pg_reload_conf();\n") if $self->{cdc};
 	my ($icu) = $self->_psql("SELECT count(*) > 0 FROM pg_collation WHERE collname = 'en-x-icu';\nSELECT 'x';\n");
 	$self->{icu} = ($icu // '') =~ /^t/;
 	return;

@@ -18,7 +18,8 @@ use PgtOracle::Dml;
 
 
 # options: seed, icu (collations can be made), rounds, immediate (refresh mode
-# IMMEDIATE, compared after every statement)
+# IMMEDIATE, compared after every statement), cdc (wal: every source is captured
+# from the WAL before anything is written; switch: to and fro at random)
 sub new
 {
 	my ($class, %opt) = @_;
@@ -61,6 +62,7 @@ sub _build
 	$self->_step(ddl => [ PgtOracle::Types::prelude($self->{icu}) ], fixed => 1);
 	my $schema = $self->{schema} = PgtOracle::Schema->new($rnd);
 	$self->_step(ddl => [$_], fixed => 1) for $schema->sql;
+	$self->_step(ddl => [ $self->_whole_rows ], fixed => 1) if $self->{cdc};
 	my $dml = $self->{dml} = PgtOracle::Dml->new($rnd, $schema);
 	for my $table ($schema->tables)
 	{
@@ -108,8 +110,9 @@ sub _create
 	my $init = $rnd->chance(10) && !$self->{immediate} ? ', initialize => false' : '';
 	my @sql = ("SELECT pgtrickle.create_stream_table(" . PgtOracle::Types::quote_literal($st->{name}) . ', '
 		  . PgtOracle::Types::quote_literal($q->{sql}) . ", schedule => " . ($mode eq 'IMMEDIATE' ? 'NULL' : "'1d'") . ", refresh_mode => '$mode'$init)");
-	# the commonest script: writes before and after in the creating transaction
-	if ($rnd->chance(25))
+	# the commonest script: writes before and after in the creating transaction;
+	# what it wrote itself cannot be read from the WAL, and it is refused
+	if ($rnd->chance(25) && !$self->{cdc})
 	{
 		@sql = ('BEGIN', ($rnd->chance(50) ? $self->{dml}->unit(1) : ()), @sql);
 		$self->_step(create => \@sql, st => $i, txn => 1);
@@ -128,6 +131,37 @@ sub _create
 	# an IMMEDIATE stream table does not read a deferred one
 	$self->{query}->add_relation($st->{name}, $q->{cols})
 	  unless $q->{big} || ($self->{immediate} && $mode ne 'IMMEDIATE');
+	$self->_wait_for_wal if ($self->{cdc} // '') eq 'wal' || $self->{cdc} && $rnd->chance(30);
+	return;
+}
+
+# ---- triggers and the WAL ----
+
+sub _whole_rows
+{
+	my ($self) = @_;
+	return "DO \$x\$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relnamespace = '$self->{name}'::regnamespace AND relkind = 'r'"
+	  . " LOOP EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', r); END LOOP; END \$x\$";
+}
+
+# until everything that can be is captured from the WAL; an error after a minute
+sub _wait_for_wal
+{
+	my ($self) = @_;
+	$self->_step(ddl => [ "DO \$x\$ BEGIN FOR i IN 1 .. 3000 LOOP"
+			  . " IF NOT EXISTS (SELECT FROM pgtrickle.check_cdc_health() h JOIN pg_class c ON c.oid = h.source_table"
+			  . " WHERE c.relnamespace = '$self->{name}'::regnamespace AND h.cdc_mode <> 'WAL' AND h.wanted_mode <> 'trigger') THEN RETURN; END IF;"
+			  . " PERFORM pg_sleep(0.02); END LOOP; RAISE 'still on triggers'; END \$x\$" ]);
+	return;
+}
+
+# Asked for, and not waited for: the hand-over comes between whatever is next.
+sub _switch
+{
+	my ($self) = @_;
+	my $mode = $self->{rnd}->pick(qw(trigger auto auto));
+	$self->_step(ddl => [ "SELECT pgtrickle.alter_stream_table(format('%I.%I', pgt_schema, pgt_name), cdc_mode => '$mode')"
+			  . " FROM pgtrickle.pgt_stream_tables WHERE pgt_schema = '$self->{name}'" . ($self->{rnd}->chance(30) ? ' LIMIT 2' : '') ]);
 	return;
 }
 
@@ -192,7 +226,8 @@ sub _round
 	my $dml = $self->{dml};
 	my @sts = $self->stream_tables;
 
-	if ($rnd->chance(20))
+	$self->_switch if ($self->{cdc} // '') eq 'switch' && $rnd->chance(60);
+	if ($rnd->chance(20) && !$self->{cdc})
 	{
 		# refreshes inside a transaction, between its writes
 		$self->{unit}++;
