@@ -248,7 +248,7 @@ sub _from
 	}
 	if ($rnd->chance(10))
 	{
-		my ($item, @cols) = PgtOracle::Sets::from_item($self, \@scope);
+		my ($item, @cols) = PgtOracle::Sets::from_item($self, \@scope, $sql !~ /,/);
 		if (defined $item) { $sql .= $item; push @scope, @cols; }
 	}
 	return ($sql, @scope);
@@ -526,6 +526,7 @@ sub query
 	return PgtOracle::Sets::set_operation($self, $self->{rnd}->chance(20) ? 1 : 0) if $how < 64;
 	return $self->_union_all(1) if $how < 76;
 	return $self->_nested if $how < 86;
+	return PgtOracle::Sets::recursive($self) if $how < 89;
 	return $self->_with if $how < 95 || $opt{view};
 	return $self->_full;
 }

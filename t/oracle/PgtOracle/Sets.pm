@@ -59,8 +59,51 @@ sub set_operation
 	return { sql => "SELECT $names FROM ($tree) $alias($names)", cols => \@cols, %$state };
 }
 
-# an item for FROM beside what is in scope: its SQL and its columns
+# WITH RECURSIVE over two int columns of relations: bounded walks with UNION
+# ALL, the closure with UNION, now and then what is run anew
+sub recursive
+{
+	my ($g) = @_;
+	my $rnd = $g->{rnd};
+	my @usable = grep { my $r = $_; 1 < grep { $T{ $_->{type} }{kind} eq 'int' && !$_->{amb} } @{ $r->{cols} } } @{ $g->{relations} };
+	return $g->select(1) unless @usable;
+	my ($base, $step) = ($rnd->pick(@usable), $rnd->pick(@usable));
+	my ($x, $y) = ($g->_alias, $g->_alias);
+	my ($from) = $rnd->sample(1, grep { $T{ $_->{type} }{kind} eq 'int' && !$_->{amb} } @{ $base->{cols} });
+	my ($src, $dst) = $rnd->sample(2, grep { $T{ $_->{type} }{kind} eq 'int' && !$_->{amb} } @{ $step->{cols} });
+	my @base = map { { sql => "$x.$_->{name}", type => $_->{type}, amb => $_->{amb} } } @{ $base->{cols} };
+	my @step = map { { sql => "$y.$_->{name}", type => $_->{type}, amb => $_->{amb} } } @{ $step->{cols} };
+	my $full = $base->{full} || $step->{full};
+	my $where = $rnd->chance(70) ? ' WHERE ' . $g->predicate(\@base) : '';
+	my $also = $rnd->chance(40) ? ' AND ' . $g->predicate(\@step) : '';
+	my $walk = $rnd->chance(50);
+	my $item = $rnd->chance(10) ? ', generate_series(0, 1) extra' : '';
+	my $distinct = $rnd->chance(10) ? 'DISTINCT ' : '';
+	my $join = $rnd->chance(8) ? 'LEFT JOIN' : 'JOIN';
+	my $sql = "WITH RECURSIVE walk(n, d) AS (SELECT $x.$from->{name}::int8, 0 FROM $base->{name} $x$where UNION "
+	  . ($walk ? 'ALL ' : '')
+	  . ($distinct ? "SELECT q.* FROM (SELECT DISTINCT " : 'SELECT ')
+	  . "$y.$dst->{name}::int8, walk.d" . ($walk ? ' + 1' : '') . " FROM walk $join $step->{name} $y ON $y.$src->{name} = walk.n$also$item"
+	  . ($walk ? ' WHERE walk.d < 2' : '') . ($distinct ? ') q' : '') . ')';
+	my @cols = ({ name => 'n', type => 'int8' }, { name => 'd', type => 'int4' });
+	local $g->{ctes} = [ { name => 'walk', cols => \@cols } ];
+	my $q = $rnd->chance(50) ? $g->select(0) : { sql => 'SELECT n, d FROM walk', cols => \@cols };
+	return { sql => "$sql $q->{sql}", cols => $q->{cols}, float => $q->{float}, full => $full || $q->{full}, big => $q->{big} };
+}
+
+# an item for FROM beside what is in scope: its SQL and its columns; one_join:
+# FROM is a single join as yet, so its conditions may name all of the scope
 sub from_item
+{
+	my ($g, $scope, $one_join) = @_;
+	my ($sql, @cols) = _item($g, $scope) or return;
+	# as an optional side, too
+	return ($sql =~ s/^(?:,| CROSS JOIN)(?: LATERAL)? (.*)$/ LEFT JOIN LATERAL $1 ON /sr . $g->predicate([ @$scope, @cols ]), @cols)
+	  if $one_join && $g->{rnd}->chance(35);
+	return ($sql, @cols);
+}
+
+sub _item
 {
 	my ($g, $scope) = @_;
 	my $rnd = $g->{rnd};
