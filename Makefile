@@ -69,6 +69,7 @@ REGRESS = \
 	dvm_cte \
 	dvm_recursive \
 	dvm_whole_rows \
+	dvm_polling \
 	dvm_laws \
 	dvm_subqueries \
 	dvm_views \

@@ -448,11 +448,19 @@ check_relation_kind(Check *c, const RangeTblEntry *rte)
 	char	   *name = qualified_name(rte->relid);
 
 	if (rte->relkind == RELKIND_FOREIGN_TABLE)
-		full_only(c, psprintf("foreign table %s", name),
-				  "Its changes cannot be seen.", -1);
+	{
+		if (!pgt_foreign_table_polling)
+			full_only(c, psprintf("foreign table %s", name),
+					  "Its changes cannot be seen, only compared: see pg_trickle.foreign_table_polling.",
+					  -1);
+	}
 	else if (rte->relkind == RELKIND_MATVIEW)
-		full_only(c, psprintf("materialized view %s", name),
-				  "Its changes cannot be captured.", -1);
+	{
+		if (!pgt_matview_polling)
+			full_only(c, psprintf("materialized view %s", name),
+					  "Its changes cannot be captured, only compared: see pg_trickle.matview_polling.",
+					  -1);
+	}
 	else if (rte->relkind != RELKIND_RELATION &&
 			 rte->relkind != RELKIND_PARTITIONED_TABLE)
 		full_only(c, psprintf("relation %s", name),

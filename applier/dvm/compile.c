@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -242,6 +243,9 @@ scan_column_number(const PgtScanOp *scan, AttrNumber attno)
 PgtOp *
 pgt_compile_rte(PgtCompiler *c, const RangeTblEntry *rte)
 {
+	if (rte->rtekind == RTE_RELATION &&
+		(rte->relkind == RELKIND_FOREIGN_TABLE || rte->relkind == RELKIND_MATVIEW))
+		return pgt_snapshot_of_relation(c, rte, source_columns(c, rte->relid)->columns);
 	if (rte->rtekind == RTE_RELATION)
 		return compile_scan(c, rte);
 	if (rte->rtekind == RTE_SUBQUERY)

@@ -95,6 +95,8 @@ typedef struct PgtOpMethods
 	void		(*build) (PgtOp *op, QueryEnvironment *env,
 						  Tuplestorestate **inputs);
 	bool		builds_alone;	/* build needs no inputs */
+	/* true: run whether inputs changed or not; or NULL */
+	bool		(*runs_always) (const PgtOp *op);
 	/* tell explain_st more than label, inputs and state table: explain.h */
 	void		(*explain) (const PgtOp *op, PgtExplain *e);
 } PgtOpMethods;

@@ -451,7 +451,8 @@ run_stateful(PgtRun *run, PgtOp *op)
 {
 	Tuplestorestate **inputs = palloc(sizeof(Tuplestorestate *) *
 									  list_length(op->inputs));
-	bool		changed = false;
+	bool		changed = op->methods->runs_always != NULL &&
+		op->methods->runs_always(op);
 	int			i = 0;
 	Tuplestorestate *out;
 	ListCell   *lc;

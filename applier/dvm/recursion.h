@@ -8,7 +8,8 @@
  *   RECURSE   the fixpoint.  Inputs: the non-recursive term; the recursive
  *             term over WORK.
  *   SNAPSHOT  a query run anew at each change of its inputs and compared with
- *             the rows stored.
+ *             the rows stored; or a foreign table or materialized view, read at
+ *             each run.
  */
 #ifndef PGT_RECURSION_H
 #define PGT_RECURSION_H
@@ -40,6 +41,7 @@ typedef struct PgtSnapshotOp
 	PgtOp		op;				/* inputs: what the query reads */
 	Query	   *query;
 	const char *reason;			/* why it is run anew, for explain_st */
+	Oid			polled;			/* or InvalidOid: rows of this relation, at each run */
 	PgtPlan    *plan;
 	PgtImager  *imager;
 } PgtSnapshotOp;
@@ -59,6 +61,10 @@ extern void pgt_recursion_finish(Query *query, const CommonTableExpr *cte);
 extern void pgt_recursion_number(Query *query);
 /* Can each of them be run by itself?  Else its name. */
 extern const char *pgt_recursion_misfit(const Query *expanded);
+
+/* A relation whose changes cannot be captured: polled. */
+extern PgtOp *pgt_snapshot_of_relation(PgtCompiler *c, const RangeTblEntry *rte,
+									   const Bitmapset *columns);
 
 /* The operator of a reference, and of the reference to itself. */
 extern PgtOp *pgt_recursion_compile(PgtCompiler *c, Query *query);

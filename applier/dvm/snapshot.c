@@ -7,6 +7,10 @@
  * small changes; this step itself costs the query and its result each time,
  * and explain_st says so.
  *
+ * A relation whose changes cannot be captured is such a query as well, without
+ * inputs: it is read and compared at each run.  Columns of the relation that are
+ * not used are NULL, so that all stand where they stand in the relation.
+ *
  * State table, by attribute number: 1 pgt_hash, of the row's image; then the
  * row's columns c1 ..; n int8, how often the row occurs.
  *
@@ -14,11 +18,13 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -55,6 +61,52 @@ typedef struct Comparison
 
 #define natts_of(snapshot) ((snapshot)->op.outdesc->natts)
 #define count_attno(snapshot) (natts_of(snapshot) + 2)
+
+/* ---- relations ---- */
+
+static Query *
+used_columns(const RangeTblEntry *rte, const Bitmapset *columns)
+{
+	Relation	rel = table_open(rte->relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Query	   *query = pgt_qtree_select();
+
+	pgt_qtree_add_from(query, pgt_qtree_relation(query, rte->relid, rte->inh));
+	for (int attno = 1; attno <= desc->natts; attno++)
+		pgt_qtree_add_target(query, bms_is_member(attno, columns) ?
+							 (Node *) pgt_qtree_var(1, desc, attno, attno) :
+							 (Node *) makeNullConst(INT4OID, -1, InvalidOid),
+							 psprintf("c%d", attno));
+	table_close(rel, NoLock);
+	return query;
+}
+
+PgtOp *
+pgt_snapshot_of_relation(PgtCompiler *c, const RangeTblEntry *rte,
+						 const Bitmapset *columns)
+{
+	PgtSnapshotOp *snapshot;
+	List	   *exprs;
+	List	   *names;
+	ListCell   *lc;
+
+	foreach(lc, c->ops)
+	{
+		snapshot = lfirst(lc);
+		if (snapshot->op.kind == PGT_OP_SNAPSHOT && snapshot->polled == rte->relid)
+			return &snapshot->op;
+	}
+	snapshot = palloc0(sizeof(PgtSnapshotOp));
+	snapshot->op.methods = &pgt_snapshot_methods;
+	snapshot->polled = rte->relid;
+	snapshot->query = used_columns(rte, columns);
+	snapshot->reason = "its changes cannot be captured";
+	pgt_compile_output(snapshot->query, &exprs, &names);
+	pgt_compile_finish_op(c, &snapshot->op, PGT_OP_SNAPSHOT, NIL,
+						  pgt_exprs_desc(exprs, names),
+						  psprintf("rows of %s, compared", get_rel_name(rte->relid)));
+	return &snapshot->op;
+}
 
 /* ---- the table ---- */
 
@@ -271,6 +323,12 @@ run_snapshot(PgtOp *op, QueryEnvironment *env, Tuplestorestate **inputs,
 	compare((PgtSnapshotOp *) op, env, false, out);
 }
 
+static bool
+runs_always(const PgtOp *op)
+{
+	return OidIsValid(((const PgtSnapshotOp *) op)->polled);
+}
+
 static void
 build_snapshot(PgtOp *op, QueryEnvironment *env, Tuplestorestate **inputs)
 {
@@ -283,8 +341,8 @@ explain(const PgtOp *of, PgtExplain *e)
 	const PgtSnapshotOp *op = (const PgtSnapshotOp *) of;
 
 	pgt_explain_say(e, of, "method",
-					psprintf("run anew at each change and compared with the rows stored: %s",
-							 op->reason));
+					psprintf("run anew at each %s and compared with the rows stored: %s",
+							 OidIsValid(op->polled) ? "refresh" : "change", op->reason));
 	pgt_explain_plan(e, of, "run anew", op->plan);
 }
 
@@ -297,5 +355,6 @@ const PgtOpMethods pgt_snapshot_methods = {
 	.run = run_snapshot,
 	.build = build_snapshot,
 	.builds_alone = true,
+	.runs_always = runs_always,
 	.explain = explain,
 };

@@ -58,6 +58,15 @@ pgt_immediate_check_sources(const PgtStreamTable *st, List *dependencies)
 		const PgtDependency *d = lfirst(lc);
 		PgtStreamTable *source;
 
+		if (strcmp(d->source_type, "FOREIGN_TABLE") == 0 ||
+			strcmp(d->source_type, "MATVIEW") == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("stream table \"%s\" cannot be maintained in refresh mode IMMEDIATE",
+							st->name),
+					 errdetail("No statement here tells of the changes of \"%s\", which it reads.",
+							   get_rel_name(d->source_relid)),
+					 errhint("Use another refresh mode.")));
 		if (strcmp(d->source_type, "STREAM_TABLE") != 0)
 			continue;
 		source = pgt_stream_table_by_relid(d->source_relid, false);

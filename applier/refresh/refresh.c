@@ -118,11 +118,12 @@ ages_by_itself(const PgtStreamTable *st, List *dependencies)
 {
 	ListCell   *lc;
 
-	if (!is_full(st))
-		return false;
+	/* also a differential one: such sources are polled */
 	foreach(lc, dependencies)
 		if (!is_captured(lfirst(lc)) && !is_view(lfirst(lc)))
 			return true;
+	if (!is_full(st))
+		return false;
 	return contain_mutable_functions((Node *) pgt_refresh_load_query(st));
 }
 
@@ -374,7 +375,8 @@ choose_action(Refresh *r)
 	if (too_much_to_read(r))
 		return "FULL";
 	r->full_reason = read_deltas(r);
-	if (r->full_reason == NULL && r->changes == 0)
+	if (r->full_reason == NULL && r->changes == 0 &&
+		!ages_by_itself(r->st, r->dependencies))
 		return "NO_DATA";
 	if (r->progress->state_error != NULL)
 		r->full_reason = psprintf("operator state could not be built: %s",
