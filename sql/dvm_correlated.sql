@@ -40,6 +40,14 @@ SELECT oracle.make('c_numeric', 'SELECT id, (SELECT max(b) FROM r WHERE r.k = l.
 SELECT oracle.make('c_nullable', 'SELECT id, (SELECT count(*) FROM r WHERE r.k IS NOT DISTINCT FROM l.k) AS n FROM l');
 SELECT oracle.make('c_case', 'SELECT id, CASE WHEN (SELECT count(*) FROM r WHERE r.k = l.k) > 1 THEN ''many'' WHEN EXISTS (SELECT 1 FROM s WHERE s.rid = l.k) THEN ''s'' ELSE ''none'' END AS c FROM l');
 SELECT oracle.make('c_rank', 'SELECT id, (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY b) FROM r WHERE r.k = l.k) AS p FROM l');
+-- arrays, rows, tests of aggregates, conditions of outer joins
+SELECT oracle.make('x_array', 'SELECT id, ARRAY(SELECT c FROM r WHERE r.k = l.k ORDER BY b DESC) AS c, ARRAY(SELECT x FROM s ORDER BY x) AS x FROM l');
+SELECT oracle.make('x_array_limit', 'SELECT id, ARRAY(SELECT b FROM r WHERE r.k = l.k ORDER BY b DESC LIMIT 2) AS b, ARRAY(SELECT DISTINCT k % 2 FROM r WHERE r.id < l.id AND k IS NOT NULL ORDER BY 1) AS k FROM l');
+SELECT oracle.make('x_row', 'SELECT id, (k, a) = (SELECT r.k, r.b FROM r WHERE r.id = l.id) AS e, (k, a) < (SELECT max(r.k), max(r.b) FROM r WHERE r.id <> l.id) AS l FROM l');
+SELECT oracle.make('x_any_agg', 'SELECT id, a > ALL (SELECT max(b) FROM r WHERE r.k = l.k) AS m, k IN (SELECT count(*) FROM r WHERE r.k = l.k HAVING count(*) > 0) AS i FROM l WHERE NOT a < ANY (SELECT min(b) FROM r WHERE r.k = l.k)');
+SELECT oracle.make('x_on_right', 'SELECT l.id, r.id AS rid FROM l LEFT JOIN r ON r.k = l.k AND EXISTS (SELECT 1 FROM s WHERE s.rid = r.id)');
+SELECT oracle.make('x_on_left', 'SELECT l.id, r.id AS rid FROM l LEFT JOIN r ON r.k = l.k AND l.k NOT IN (SELECT rid FROM s WHERE rid IS NOT NULL)');
+SELECT oracle.make('x_on_both', 'SELECT l.id, r.id AS rid, r.b FROM l LEFT JOIN r ON r.k = l.k AND l.a > (SELECT min(x) FROM s WHERE s.rid = l.k) AND r.b < (SELECT 10 * max(x) FROM s) WHERE coalesce(r.b, 0) < 100');
 SELECT * FROM oracle.check();
 
 BEGIN; INSERT INTO r VALUES (20, 6, 1, 'x'), (21, 7, 160, 'y'); INSERT INTO s VALUES (20, 20), (11, 4), (6, 1); COMMIT;

@@ -57,7 +57,9 @@ SELECT kept('SELECT row(1, 2) AS r FROM t');
 SELECT kept('SELECT FROM t');
 
 -- not differential
-SELECT kept('SELECT id, ARRAY(SELECT v FROM u) AS m FROM t');
+SELECT kept('SELECT t.id FROM t LEFT JOIN u ON EXISTS (SELECT 1 FROM u x WHERE x.id = t.id AND x.v = u.v)');
+SELECT kept('SELECT id, (SELECT avg(c) FROM (SELECT count(*) AS c FROM u WHERE u.id = t.id) q) AS c FROM t');
+SELECT kept('SELECT g, count(*) AS n, (SELECT max(v) FROM u) AS m FROM t GROUP BY ROLLUP (g)');
 SELECT kept('SELECT t.id, q.v FROM t CROSS JOIN (u LEFT JOIN LATERAL (SELECT max(x.v) AS v FROM u x WHERE x.id = t.id) q ON true)');
 SELECT kept('SELECT t.id, s FROM t, generate_series(1, 3) s');
 SELECT kept('SELECT id, generate_series(1, v) AS s FROM t');

@@ -10,13 +10,10 @@
  *                                     is more than one entry
  * The one row of an aggregate is joined so that it is not missing where it
  * aggregates nothing; its columns are expressions then.
- *
- * A function or other pure entry (items.h) on the right of a LEFT JOIN that
- * refers to the left: its rows, or one of NULLs if there are none, are an entry
- * that is pure as well.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -85,8 +82,7 @@ find_join(const Query *query, Node *node, bool under_outer, bool *outer)
 		if (found != NULL)
 			return found;
 		*outer = under_outer;
-		if (is_lateral(query, join->rarg) ||
-			(join->jointype == JOIN_LEFT && is_pure_lateral(query, join->rarg)))
+		if (is_lateral(query, join->rarg))
 			return join;
 		return find_join(query, join->rarg, below, outer);
 	}
@@ -270,21 +266,26 @@ part_of_entries(List *rtable, List *moved, bool keep_moved)
 	return result;
 }
 
-static void
-wrap_left(Query *query, JoinExpr *join)
+/* A side of a join becomes a subquery, which also computes "columns". */
+static int
+wrap_side(Query *query, Node **side, List *columns)
 {
 	Change		c = {0};
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	RangeTblEntry *rte;
-	Node	   *left = join->larg;
+	Node	   *node = *side;
+	ListCell   *lc;
 
-	entries_below(left, &c.moved);
+	entries_below(node, &c.moved);
 	c.inner = pgt_qtree_select();
-	c.inner->jointree = IsA(left, FromExpr) ? (FromExpr *) left :
-		makeFromExpr(list_make1(left), NULL);
+	c.inner->jointree = IsA(node, FromExpr) ? (FromExpr *) node :
+		makeFromExpr(list_make1(node), NULL);
+	foreach(lc, columns)
+		pgt_qtree_add_target(c.inner, lfirst(lc),
+							 psprintf("w%d", foreach_current_index(lc) + 1));
 	c.wrapped = list_length(query->rtable) + 1;
 	ref->rtindex = c.wrapped;
-	join->larg = (Node *) ref;
+	*side = (Node *) ref;
 	c.inner->rtable = part_of_entries(query->rtable, c.moved, true);
 	rte = pgt_qtree_subquery(c.inner, "wrapped", NIL, false);
 	query->rtable = lappend(part_of_entries(query->rtable, c.moved, false), rte);
@@ -292,6 +293,7 @@ wrap_left(Query *query, JoinExpr *join)
 	if (c.inner->targetList == NIL)
 		pgt_qtree_add_target(c.inner, makeBoolConst(true, false), "w1");
 	pgt_unnest_note_names(rte);
+	return c.wrapped;
 }
 
 /* ---- a subquery ---- */
@@ -378,7 +380,7 @@ flatten_subquery(PgtUnnest *u, Query *query, JoinExpr *join, bool under_outer)
 	else
 	{
 		if (!IsA(join->larg, RangeTblRef) || is_pure_lateral(query, join->larg))
-			wrap_left(query, join);
+			wrap_side(query, &join->larg, NIL);
 		rte = rt_fetch(rtindex, query->rtable);
 		if (!pgt_domain_make(u, query, copyObject(rte->subquery), rtindex, &d))
 			return;
@@ -392,103 +394,76 @@ flatten_subquery(PgtUnnest *u, Query *query, JoinExpr *join, bool under_outer)
 	pgt_unnest_note_names(rte);
 }
 
-/* ---- a pure entry on the right of a LEFT JOIN ---- */
+/* ---- subqueries in the condition of an outer join ---- */
 
-typedef struct Inward
+/* Does the condition speak of these entries only? */
+static bool
+speaks_of(Node *qual, List *rtindexes)
 {
-	int			rtindex;		/* the entry, number 1 of its query */
-	int			levels;
-	int			depth;
-} Inward;
-
-static Node *
-inward_mutator(Node *node, Inward *in)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Query))
-	{
-		in->depth++;
-		node = (Node *) query_tree_mutator((Query *) node, inward_mutator, in, 0);
-		in->depth--;
-		return node;
-	}
-	if (IsA(node, Var) && ((Var *) node)->varlevelsup == in->depth)
-	{
-		Var		   *var = copyObject((Var *) node);
-
-		if (var->varno == in->rtindex)
-			var->varno = 1;
-		else
-			var->varlevelsup += in->levels;
-		var->varnosyn = 0;
-		var->varattnosyn = 0;
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, inward_mutator, in);
-}
-
-/* SELECT FROM the entry WHERE the join's condition, "levels" below the level. */
-static Query *
-pure_rows(const RangeTblEntry *of, int rtindex, Node *quals, int levels)
-{
-	Query	   *query = pgt_qtree_select();
-	RangeTblEntry *rte = copyObject(unconstify(RangeTblEntry *, of));
-	Inward		in = {rtindex, levels, 0};
-
-	IncrementVarSublevelsUp((Node *) rte->functions, levels, 0);
-	IncrementVarSublevelsUp((Node *) rte->values_lists, levels, 0);
-	if (rte->tablefunc != NULL)
-		IncrementVarSublevelsUp((Node *) rte->tablefunc, levels, 0);
-	if (rte->subquery != NULL)
-		IncrementVarSublevelsUp((Node *) rte->subquery, levels, 1);
-	rte->lateral = true;
-	pgt_qtree_add_from(query, rte);
-	query->jointree->quals = inward_mutator(quals, &in);
-	return query;
-}
-
-static void
-flatten_pure(Query *query, JoinExpr *join)
-{
-	int			rtindex = ((RangeTblRef *) join->rarg)->rtindex;
-	RangeTblEntry *rte = rt_fetch(rtindex, query->rtable);
-	Query	   *rows = pure_rows(rte, rtindex, join->quals, 2);
-	Query	   *none = pgt_qtree_select();
-	Query	   *sub = pure_rows(rte, rtindex, join->quals, 3);
-	SubLink    *exists = makeNode(SubLink);
-	List	   *names;
-	List	   *vars;
 	ListCell   *lc;
 
-	pgt_expand_rte(rte, 1, &names, &vars);
-	foreach(lc, vars)
-	{
-		char	   *name = strVal(list_nth(names, foreach_current_index(lc)));
-		Node	   *var = lfirst(lc);
+	foreach(lc, pull_vars_of_level(qual, 0))
+		if (!list_member_int(rtindexes, lfirst_node(Var, lc)->varno))
+			return false;
+	return true;
+}
 
-		pgt_qtree_add_target(rows, copyObject(var), name);
-		pgt_qtree_add_target(none, (Node *) makeNullConst(exprType(var), exprTypmod(var),
-														  exprCollation(var)), name);
+/* Conditions with a subquery about one side become columns of that side. */
+static void
+hide_conditions(PgtUnnest *u, Query *query, JoinExpr *join)
+{
+	Node	  **sides[2] = {&join->rarg, &join->larg};
+	List	   *left = make_ands_implicit((Expr *) join->quals);
+
+	for (int i = 0; i < 2; i++)
+	{
+		List	   *rtindexes = NIL;
+		List	   *columns = NIL;
+		List	   *rest = NIL;
+		int			wrapped;
+		ListCell   *lc;
+
+		entries_below(*sides[i], &rtindexes);
+		foreach(lc, left)
+		{
+			Node	   *qual = lfirst(lc);
+
+			if (pgt_sublink_within(qual) && speaks_of(qual, rtindexes))
+				columns = lappend(columns, qual);
+			else
+				rest = lappend(rest, qual);
+		}
+		left = rest;
+		if (columns == NIL)
+			continue;
+		join->quals = rest == NIL ? NULL : (Node *) make_ands_explicit(rest);
+		wrapped = wrap_side(query, sides[i], columns);
+		left = make_ands_implicit((Expr *) join->quals);
+		foreach(lc, columns)
+			left = lappend(list_copy(left),
+						   makeVar(wrapped, foreach_current_index(lc) + 1, BOOLOID, -1,
+								   InvalidOid, 0));
+		join->quals = (Node *) make_ands_explicit(left);
 	}
-	pgt_qtree_add_target(sub, makeBoolConst(true, false), "one");
-	exists->subLinkType = EXISTS_SUBLINK;
-	exists->subselect = (Node *) sub;
-	exists->location = -1;
-	none->jointree->quals = (Node *) makeBoolExpr(NOT_EXPR, list_make1(exists), -1);
-	none->hasSubLinks = true;
-	rte->subquery = pgt_qtree_union_all(list_make2(rows, none), pgt_exprs_desc(vars, NIL));
-	rte->rtekind = RTE_SUBQUERY;
-	rte->functions = NIL;
-	rte->values_lists = NIL;
-	rte->tablefunc = NULL;
-	rte->funcordinality = false;
-	rte->coltypes = NIL;
-	rte->coltypmods = NIL;
-	rte->colcollations = NIL;
-	rte->lateral = true;
-	join->jointype = JOIN_INNER;
-	join->quals = NULL;
+	if (pgt_sublink_within(join->quals))
+		pgt_unnest_refuse(u, "a subquery about both sides of an outer join in its condition", NULL);
+}
+
+void
+pgt_lateral_hide_conditions(PgtUnnest *u, Query *query, Node *node)
+{
+	ListCell   *lc;
+
+	if (IsA(node, FromExpr))
+		foreach(lc, ((FromExpr *) node)->fromlist)
+			pgt_lateral_hide_conditions(u, query, lfirst(lc));
+	if (!IsA(node, JoinExpr))
+		return;
+	pgt_lateral_hide_conditions(u, query, ((JoinExpr *) node)->larg);
+	pgt_lateral_hide_conditions(u, query, ((JoinExpr *) node)->rarg);
+	if (((JoinExpr *) node)->jointype != JOIN_INNER &&
+		pgt_sublink_within(((JoinExpr *) node)->quals))
+		hide_conditions(u, query, (JoinExpr *) node);
 }
 
 void
@@ -499,10 +474,5 @@ pgt_lateral_flatten(PgtUnnest *u, Query *query)
 
 	while (u->construct == NULL &&
 		   (join = find_join(query, (Node *) query->jointree, false, &under_outer)) != NULL)
-	{
-		if (is_lateral(query, join->rarg))
-			flatten_subquery(u, query, join, under_outer);
-		else
-			flatten_pure(query, join);
-	}
+		flatten_subquery(u, query, join, under_outer);
 }

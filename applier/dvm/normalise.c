@@ -162,7 +162,8 @@ Query *
 pgt_compile_try_normalise(const Query *expanded, const char **construct,
 						  const char **detail)
 {
-	Query	   *query = pgt_expand_whole_rows(unconstify(Query *, expanded));
+	/* what a mutator returns shares parts with what it was given */
+	Query	   *query = copyObject(pgt_expand_whole_rows(unconstify(Query *, expanded)));
 	PgtUnnest	unnest = {0};
 
 	pgt_recursion_number(query);

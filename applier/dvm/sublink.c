@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -22,6 +23,8 @@
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/array.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "applier/dvm/items.h"
@@ -268,11 +271,7 @@ attach(PgtUnnestLevel *v, Query *sub, int *rtindex, List **quals)
 	}
 	if (!pgt_domain_make(v->u, v->query, copyObject(sub), *rtindex, &d))
 		return false;
-	if (d.aggregate)
-	{
-		pgt_unnest_refuse(v->u, "a comparison with a correlated aggregate by ANY or ALL", NULL);
-		return false;
-	}
+	Assert(!d.aggregate);
 	*quals = d.quals;
 	pgt_unnest_add_entry(v, d.sub);
 	return true;
@@ -310,13 +309,19 @@ typed_null(Node *like)
 	return (Node *) makeNullConst(exprType(like), exprTypmod(like), exprCollation(like));
 }
 
-/* A correlated aggregate, joined so that it has a row or NULLs. */
+static bool
+is_correlated_aggregate(Query *sub)
+{
+	return sub->hasAggs && sub->groupClause == NIL && sub->groupingSets == NIL &&
+		sub->setOperations == NULL && is_correlated(sub) &&
+		!pgt_level_is_ordered(sub);
+}
+
+/* Joined so that it has a row or NULLs. */
 static bool
 attach_aggregate(PgtUnnestLevel *v, Query *sub, PgtDomain *d, int *rtindex)
 {
-	if (!sub->hasAggs || sub->groupClause != NIL || sub->groupingSets != NIL ||
-		sub->setOperations != NULL || !is_correlated(sub) ||
-		pgt_level_is_ordered(sub))
+	if (!is_correlated_aggregate(sub))
 		return false;
 	*rtindex = list_length(v->query->rtable) + 1;
 	if (!pgt_domain_make(v->u, v->query, copyObject(sub), *rtindex, d))
@@ -493,17 +498,54 @@ row_test(PgtUnnestLevel *v, SubLink *link)
 	return t;
 }
 
+/* The test where the subquery is the one row of a correlated aggregate. */
+typedef struct AggregateTest
+{
+	PgtDomain	d;
+	int			rtindex;
+} AggregateTest;
+
+static Node *
+values_for_params_mutator(Node *node, AggregateTest *a)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK)
+		return pgt_domain_value(&a->d, a->rtindex, ((Param *) node)->paramid);
+	return expression_tree_mutator(node, values_for_params_mutator, a);
+}
+
+static Node *
+aggregate_test(PgtUnnestLevel *v, const RowTest *t)
+{
+	AggregateTest a;
+	CaseExpr   *expr = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	if (!attach_aggregate(v, t->sub, &a.d, &a.rtindex))
+		return makeBoolConst(true, false);
+	when->expr = (Expr *) pgt_domain_exists(&a.d, a.rtindex);
+	when->result = (Expr *) values_for_params_mutator(t->test, &a);
+	when->location = -1;
+	expr->casetype = BOOLOID;
+	expr->args = list_make1(when);
+	expr->defresult = (Expr *) makeBoolConst(t->all, false);
+	expr->location = -1;
+	return (Node *) expr;
+}
+
 static Node *
 test_value(PgtUnnestLevel *v, SubLink *link, bool positive)
 {
 	RowTest		t = row_test(v, link);
-	Node	   *hit = test_mark(v, &t, hit_condition(&t));
+	Node	   *hit = is_correlated_aggregate(t.sub) ? aggregate_test(v, &t) :
+		test_mark(v, &t, hit_condition(&t));
 	CaseExpr   *expr = makeNode(CaseExpr);
 	CaseWhen   *when;
 	List	   *nulls = NIL;
 	ListCell   *lc;
 
-	if (positive && !t.all)
+	if ((positive && !t.all) || is_correlated_aggregate(t.sub))
 		return hit;
 	foreach(lc, null_conditions(&t))
 		nulls = lappend(nulls, test_mark(v, &t, lfirst(lc)));
@@ -530,6 +572,14 @@ test_condition(PgtUnnestLevel *v, SubLink *link, bool negated)
 	RowTest		t = row_test(v, link);
 	ListCell   *lc;
 
+	if (is_correlated_aggregate(t.sub))
+	{
+		Node	   *value = aggregate_test(v, &t);
+
+		v->quals = lappend(v->quals, negated ?
+						   (Node *) makeBoolExpr(NOT_EXPR, list_make1(value), -1) : value);
+		return;
+	}
 	if (t.all == negated)
 	{
 		test_join(v, &t, hit_condition(&t), JOIN_SEMI);
@@ -565,6 +615,138 @@ scalar_value(PgtUnnestLevel *v, SubLink *link)
 								  column(v, rtindex, 1));
 }
 
+/* ---- ARRAY and rows ---- */
+
+/* Sorted by columns become columns, after the others. */
+static void
+show_junk(Query *sub)
+{
+	ListCell   *lc;
+
+	foreach(lc, sub->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+
+		if (tle->resjunk)
+			tle->resname = psprintf("s%d", tle->resno);
+		tle->resjunk = false;
+	}
+}
+
+/* SELECT array_agg(value ORDER BY ...) FROM (subquery) */
+static Query *
+aggregated(Query *sub)
+{
+	Query	   *query = pgt_qtree_select();
+	Aggref	   *agg = makeNode(Aggref);
+	Node	   *value = (Node *) linitial_node(TargetEntry, sub->targetList)->expr;
+	Oid			type = exprType(value);
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	show_junk(sub);
+	IncrementVarSublevelsUp((Node *) sub, 1, 1);
+	foreach(lc, sub->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		TargetEntry *arg;
+
+		names = lappend(names, makeString(pstrdup(tle->resname ? tle->resname : "?column?")));
+		if (tle->resno > 1 && tle->ressortgroupref == 0)
+			continue;
+		arg = makeTargetEntry((Expr *) makeVar(1, tle->resno, exprType((Node *) tle->expr),
+											   exprTypmod((Node *) tle->expr),
+											   exprCollation((Node *) tle->expr), 0),
+							  list_length(agg->args) + 1, NULL, tle->resno > 1);
+		arg->ressortgroupref = tle->ressortgroupref;
+		agg->args = lappend(agg->args, arg);
+	}
+	agg->aggorder = copyObject(sub->sortClause);
+	agg->aggfnoid = OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY :
+		F_ARRAY_AGG_ANYNONARRAY;
+	agg->aggtype = get_promoted_array_type(type);
+	agg->aggcollid = exprCollation(value);
+	agg->inputcollid = exprCollation(value);
+	agg->aggargtypes = list_make1_oid(type);
+	agg->aggkind = AGGKIND_NORMAL;
+	agg->aggsplit = AGGSPLIT_SIMPLE;
+	agg->aggno = -1;
+	agg->aggtransno = -1;
+	agg->location = -1;
+	if (!pgt_level_is_limited(sub))
+		sub->sortClause = NIL;
+	pgt_qtree_add_from(query, pgt_qtree_subquery(sub, "elements", names, false));
+	pgt_qtree_add_target(query, (Node *) agg, "array");
+	query->hasAggs = true;
+	return query;
+}
+
+/* ARRAY of nothing is an empty array, not NULL. */
+static Node *
+array_value(PgtUnnestLevel *v, SubLink *link)
+{
+	CoalesceExpr *expr = makeNode(CoalesceExpr);
+	Oid			type;
+	Oid			element;
+
+	link->subselect = (Node *) aggregated((Query *) link->subselect);
+	link->subLinkType = EXPR_SUBLINK;
+	type = exprType((Node *) linitial_node(TargetEntry, ((Query *) link->subselect)->targetList)->expr);
+	element = get_element_type(type);
+	expr->coalescetype = type;
+	expr->coalescecollid = exprCollation((Node *) linitial_node(TargetEntry, ((Query *) link->subselect)->targetList)->expr);
+	expr->args = list_make2(scalar_value(v, link),
+							makeConst(type, -1, expr->coalescecollid, -1,
+									  PointerGetDatum(construct_empty_array(element)),
+									  false, false));
+	expr->location = -1;
+	return (Node *) expr;
+}
+
+typedef struct RowValue
+{
+	PgtUnnestLevel *v;
+	Query	   *sub;
+} RowValue;
+
+/* Each column of the one row by itself. */
+static Node *
+row_value_mutator(Node *node, RowValue *r)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK)
+	{
+		SubLink    *link = makeNode(SubLink);
+		Query	   *sub = copyObject(r->sub);
+		TargetEntry *tle = list_nth(sub->targetList, ((Param *) node)->paramid - 1);
+
+		tle->resno = 1;
+		sub->targetList = list_make1(tle);
+		sub->sortClause = NIL;
+		link->subLinkType = EXPR_SUBLINK;
+		link->subselect = (Node *) sub;
+		link->location = -1;
+		return scalar_value(r->v, link);
+	}
+	return expression_tree_mutator(node, row_value_mutator, r);
+}
+
+static Node *
+row_value(PgtUnnestLevel *v, SubLink *link)
+{
+	RowValue	r = {v, (Query *) link->subselect};
+	Node	   *test = pgt_sublink_replace(v, link->testexpr, false);
+
+	if (!is_plain(r.sub) && !has_one_row(r.sub))
+	{
+		pgt_unnest_refuse(v->u, "a row comparison with a subquery of this kind", NULL);
+		return test;
+	}
+	r.sub->distinctClause = NIL;
+	return row_value_mutator(test, &r);
+}
+
 /* ---- any expression ---- */
 
 typedef struct Replace
@@ -586,11 +768,9 @@ replace_link(Replace *r, SubLink *link)
 		case EXPR_SUBLINK:
 			return scalar_value(r->v, link);
 		case ROWCOMPARE_SUBLINK:
-			pgt_unnest_refuse(r->v->u, "a row comparison with a subquery", NULL);
-			break;
+			return row_value(r->v, link);
 		case ARRAY_SUBLINK:
-			pgt_unnest_refuse(r->v->u, "ARRAY (subquery)", NULL);
-			break;
+			return array_value(r->v, link);
 		default:
 			pgt_unnest_refuse(r->v->u, "a subquery in an expression", NULL);
 			break;

@@ -66,7 +66,7 @@ target_names(const Query *sub)
 void
 pgt_unnest_note_names(RangeTblEntry *rte)
 {
-	rte->eref->colnames = target_names(rte->subquery);
+	rte->eref = makeAlias(rte->eref->aliasname, target_names(rte->subquery));
 }
 
 int
@@ -338,7 +338,7 @@ take_conditions(PgtUnnest *u, Node *node, List **conditions)
 		if (join->jointype != JOIN_INNER)
 		{
 			if (pgt_sublink_within(node))
-				pgt_unnest_refuse(u, "a subquery in the condition of an outer join", NULL);
+				pgt_unnest_refuse(u, "a subquery in the condition of a join inside of an outer join", NULL);
 			return;
 		}
 		take_conditions(u, join->larg, conditions);
@@ -439,7 +439,10 @@ pgt_unnest_query(PgtUnnest *u, Query *query)
 	if (u->construct != NULL || pgt_query_is_pure(query))
 		return;
 	if (query->setOperations == NULL)
+	{
 		pgt_lateral_flatten(u, query);
+		pgt_lateral_hide_conditions(u, query, (Node *) query->jointree);
+	}
 	if (query->setOperations == NULL && level_has_subqueries(query))
 	{
 		if (is_grouped(query) && has_subquery_above(query))

@@ -61,6 +61,9 @@ extern void pgt_unnest_note_names(RangeTblEntry *rte);
 /* LATERAL entries of the level's FROM refer to nothing any more. */
 extern void pgt_lateral_flatten(PgtUnnest *u, Query *query);
 
+/* Subqueries in the conditions of outer joins, as columns of their sides. */
+extern void pgt_lateral_hide_conditions(PgtUnnest *u, Query *query, Node *node);
+
 /* ---- sublink.c ---- */
 
 /*
