@@ -120,6 +120,13 @@ sql(q{SELECT pgtrickle.alter_stream_table('public.pairs', cdc_mode => 'auto')});
 wait_cdc_mode($node, 'postgres', 'whole', 'WAL');
 write_and_compare('from the WAL again');
 
+# the owner takes old rows out of the WAL: the command hands back, events follow
+sql(q{ALTER TABLE whole REPLICA IDENTITY DEFAULT});
+is(triggers('whole'), '4', 'without FULL triggers are back when the command ends');
+told(qr/"cdc_transition_complete", "stream_table": "public.sums".*"cdc_mode": "TRIGGER", "reason": "the WAL lacks old rows of public.whole/, 'readers are told');
+sql(q{ALTER TABLE whole REPLICA IDENTITY FULL});
+wait_cdc_mode($node, 'postgres', 'whole', 'WAL');
+
 # a setting that is reloaded counts for all who asked for nothing else
 $node->append_conf('postgresql.conf', "pg_trickle.cdc_mode = 'trigger'");
 $node->reload;

@@ -77,6 +77,7 @@ typedef struct Tried
 	int			failures;		/* hand-overs given up in a row */
 	TimestampTz hold_until;		/* no new one before */
 	bool		in_danger;		/* of the slot: users do not end the hold */
+	bool		was_wal;		/* at the last look */
 } Tried;
 
 /* What is to be done about a source; of one look. */
@@ -106,6 +107,7 @@ static struct
 	TimestampTz look_at;
 	PgtWalState decoder;		/* as last seen */
 	TimestampTz decoder_since;
+	TimestampTz down_since;		/* no decoder runs; or 0 */
 	int			capturing;		/* sources in WAL mode, at the last look */
 	SlotState	slot;			/* as last told */
 	int64		losses;			/* that the decoder has counted, told; -1: none seen */
@@ -296,6 +298,24 @@ move_going(Move *move, const PgtSource *source, const PgtCdcDecision *d,
 	}
 }
 
+/* A decoder that does not come (back) serves nobody: triggers do. */
+static bool
+is_down_for_long(TimestampTz now)
+{
+	return self.down_since != 0 &&
+		TimestampDifferenceExceeds(self.down_since, now, pgt_wal_transition_timeout);
+}
+
+static char *
+down_reason(void)
+{
+	PgtWalStatus status;
+
+	pgt_wal_status(MyDatabaseId, &status);
+	return psprintf("no decoder has run for longer than pg_trickle.wal_transition_timeout%s%s",
+					status.message[0] ? ": " : "", status.message);
+}
+
 static void
 move_captured(Move *move, const PgtSource *source, const PgtCdcDecision *d,
 			  SlotState slot, TimestampTz now)
@@ -314,6 +334,11 @@ move_captured(Move *move, const PgtSource *source, const PgtCdcDecision *d,
 	}
 	else if (pgt_slot_wal_limit_action == PGT_SLOT_FALL_BACK && slot == SLOT_CRITICAL)
 		move->reason = "the replication slot retained more WAL than pg_trickle.slot_lag_critical_threshold";
+	else if (pgt_slot_wal_limit_action == PGT_SLOT_FALL_BACK && is_down_for_long(now))
+	{
+		move->reason = down_reason();
+		move->incomplete = true;
+	}
 	if (move->reason == NULL)
 		return;
 	if (t->next_try <= now)
@@ -355,6 +380,37 @@ reader_names(Oid relid)
 			names = lappend(names, quote_qualified_identifier(st->schema, st->name));
 	}
 	return names;
+}
+
+/* One event for each stream table that reads the source. */
+static void
+tell_readers(const Move *move, const char *event, const char *mode)
+{
+	PgtEventField fields[] = {
+		{"source", move->name},
+		{"cdc_mode", mode},
+		{"reason", move->reason},
+	};
+	ListCell   *lc;
+
+	foreach(lc, move->readers)
+		pgt_notify_keep(event, lfirst(lc), fields, move->reason ? 3 : 2);
+	self.events = true;
+}
+
+/* DDL has sent it back to triggers, in a session that notifies nobody. */
+static void
+tell_return(Move *move, const PgtSource *source)
+{
+	Tried	   *t = tried_of(source->relid);
+
+	if (t->was_wal && !pgt_cdc_is_wal(source))
+	{
+		move->reason = source->blocked_reason;
+		tell_readers(move, "cdc_transition_complete", "TRIGGER");
+		move->reason = NULL;
+	}
+	t->was_wal = pgt_cdc_is_wal(source);
 }
 
 /*
@@ -406,12 +462,12 @@ choose_moves(MemoryContext context, TimestampTz now)
 		if (name == NULL)
 			continue;			/* dropped */
 		move->relid = source->relid;
-		choose_step(move, source, slot, now);
-		if (move->step == STEP_NONE)
-			continue;
 		move->name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->relid)), name);
 		move->readers = reader_names(source->relid);
-		moves = lappend(moves, move);
+		tell_return(move, source);
+		choose_step(move, source, slot, now);
+		if (move->step != STEP_NONE)
+			moves = lappend(moves, move);
 	}
 	MemoryContextSwitchTo(before);
 	return moves;
@@ -497,22 +553,6 @@ run_step(const Move *move)
 	return done;
 }
 
-/* One event for each stream table that reads the source. */
-static void
-tell_readers(const Move *move, const char *event, const char *mode)
-{
-	PgtEventField fields[] = {
-		{"source", move->name},
-		{"cdc_mode", mode},
-		{"reason", move->reason},
-	};
-	ListCell   *lc;
-
-	foreach(lc, move->readers)
-		pgt_notify_keep(event, lfirst(lc), fields, move->reason ? 3 : 2);
-	self.events = true;
-}
-
 static void
 hold(Tried *t, TimestampTz now, bool in_danger)
 {
@@ -533,11 +573,13 @@ after_step(const Move *move, TimestampTz now)
 	{
 		t->failures = 0;
 		t->in_danger = false;
+		t->was_wal = true;
 		tell_readers(move, "cdc_transition_complete", "WAL");
 	}
 	else if (move->step == STEP_TO_TRIGGERS)
 	{
-		if (self.slot >= SLOT_CRITICAL)
+		t->was_wal = false;
+		if (self.slot >= SLOT_CRITICAL || is_down_for_long(now))
 			hold(t, now, true);
 		tell_readers(move, "cdc_transition_complete", "TRIGGER");
 	}
@@ -610,6 +652,10 @@ decoder_changed(void)
 		return false;
 	self.decoder = status.state;
 	self.decoder_since = status.since;
+	if (status.state == PGT_WAL_RUNNING)
+		self.down_since = 0;
+	else if (self.down_since == 0)
+		self.down_since = GetCurrentTimestamp();
 	return true;
 }
 
