@@ -93,6 +93,11 @@ SELECT * FROM oracle.check();
 CREATE OR REPLACE FUNCTION doubled(i int) RETURNS SETOF int LANGUAGE sql IMMUTABLE AS $$ VALUES (i), (3 * i) $$;
 SELECT action FROM pgtrickle.refresh_stream_table('replaced');
 SELECT * FROM oracle.check();
+-- a partition key that is a column of such an item: explained, not crashed
+SELECT oracle.make('partitioned', 'SELECT w.k, t.id, rank() OVER (PARTITION BY w.k ORDER BY t.id) FROM t, (VALUES (1), (2)) w (k)');
+INSERT INTO t (id, v) VALUES (2, 7);
+SELECT * FROM oracle.check();
+SELECT property, value FROM pgtrickle.explain_st('partitioned') WHERE property LIKE '%partition key';
 SELECT oracle.done();
 RESET client_min_messages;
 DROP SCHEMA dvm_srf CASCADE;

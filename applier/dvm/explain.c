@@ -240,7 +240,8 @@ pgt_explain_column(const PgtOp *op, int col)
 		const PgtBlockOp *block = (const PgtBlockOp *) op;
 		const Var  *var = list_nth(block->exprs, col - 1);
 
-		if (!IsA(var, Var))
+		/* an expression, or a column of a function beside the inputs */
+		if (!is_input_column(block, var))
 			return name;
 		op = list_nth(op->inputs, var->varno - 1);
 		col = var->varattno;
