@@ -111,6 +111,8 @@ take_over_node(PgtNode *node, const PgtNode *old, TimestampTz now)
 	node->cron_due = old->cron_due; /* of the last pass, as will_run: pass_ticks */
 	node->will_run = old->will_run;
 	node->wanted_since = old->wanted_since;
+	node->late_since = old->late_since;
+	node->told_late = old->told_late;
 	node->refreshes = old->refreshes;
 	node->rows_inserted = old->rows_inserted;
 	node->rows_deleted = old->rows_deleted;
@@ -439,6 +441,7 @@ take_over(PgtGraph *graph, const PgtGraph *old)
 		source->clean_wanted = known->clean_wanted;
 		source->consumed = known->consumed;
 		source->cleaned_at = known->cleaned_at;
+		source->told_growth = known->told_growth;
 	}
 }
 

@@ -67,6 +67,8 @@ typedef struct PgtNode
 	TimestampTz cron_due;
 	pg_tz	   *cron_zone;
 	TimestampTz next_try;		/* not before, after an error */
+	TimestampTz late_since;		/* due or running without an end, 0: not */
+	bool		told_late;
 	TimestampTz wanted_since;	/* due since, 0: not waiting */
 	int			refreshes;		/* that changed rows, not announced yet */
 	int64		rows_inserted;	/* by them */
@@ -87,6 +89,7 @@ typedef struct PgtGraphSource
 	bool		clean_wanted;	/* its buffer was read since the last clean-up */
 	int64		consumed;		/* changes since then */
 	TimestampTz cleaned_at;
+	bool		told_growth;	/* that its buffer has grown too large */
 } PgtGraphSource;
 
 /* Refreshed in one transaction, or not at all. */

@@ -38,6 +38,7 @@
 #include "applier/capture/wal.h"
 #include "applier/catalog/catalog.h"
 #include "applier/schedule/decoder.h"
+#include "applier/schedule/alerts.h"
 #include "applier/schedule/graph.h"
 #include "applier/schedule/handover.h"
 #include "applier/schedule/holds.h"
@@ -59,6 +60,7 @@
 #define PGT_CLEAN_BUSY_CHANGES	100000
 #define PGT_PRUNE_EVERY_MS		60000
 #define PGT_WATCH_EVERY_MS		60000
+#define PGT_GROWTH_EVERY_MS		10000
 #define PGT_PRUNE_BUSY_MS		1000
 #define PGT_PRUNE_ROWS			1000
 
@@ -75,6 +77,7 @@ typedef struct Scheduler
 	int			refreshes_since_prune;
 	TimestampTz prune_at;
 	TimestampTz watch_at;		/* look at idle readers' buffers; 0: at once */
+	TimestampTz growth_at;		/* look at the size of buffers */
 	TimestampTz decoder_at;		/* look at the decoder */
 } Scheduler;
 
@@ -803,6 +806,28 @@ watch_idle_readers(TimestampTz now)
 	}
 }
 
+static void
+look_at_growth(void *arg)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgt_alerts_growth(self.graph);
+	PopActiveSnapshot();
+}
+
+static void
+send_alerts(TimestampTz now)
+{
+	bool		any = pgt_notify_any_kept();
+
+	pgt_alerts_late(self.graph, now);
+	if (self.growth_at <= now && pgt_alerts_any_pending(self.graph))
+	{
+		self.growth_at = TimestampTzPlusMilliseconds(now, PGT_GROWTH_EVERY_MS);
+		(void) run_guarded(look_at_growth, NULL, "look at the size of change buffers");
+	}
+	self.events_now |= !any && pgt_notify_any_kept();
+}
+
 typedef struct CleanWork
 {
 	Oid			relid;
@@ -896,6 +921,9 @@ next_time(void)
 		earlier(&when, self.prune_at);
 	if (any_idle())
 		earlier(&when, self.watch_at);
+	if (pgt_alerts_any_pending(self.graph))
+		earlier(&when, self.growth_at);
+	earlier(&when, pgt_alerts_late_time(self.graph));
 	earlier(&when, self.decoder_at);
 	earlier(&when, pgt_handover_time());
 	return when;
@@ -959,6 +987,7 @@ schedule(void)
 		waiting = dispatch_due(now);
 		if (pgt_handover_run(now))
 			self.events_now = true;
+		send_alerts(now);
 		send_due_events(now);
 		if (self.again)
 			continue;
