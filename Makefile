@@ -34,6 +34,7 @@ REGRESS = \
 	decoder_transactions \
 	decoder_types \
 	decoder_ddl \
+	decoder_moved \
 	decoder_origin \
 	capture_statement \
 	capture_partitions \

@@ -29,6 +29,7 @@
 
 #include "decoder/batch.h"
 #include "decoder/compat.h"
+#include "decoder/moved.h"
 #include "decoder/options.h"
 #include "decoder/wanted.h"
 #include "decoder/wire.h"
@@ -44,6 +45,8 @@ typedef struct State
 	PgtDecoderOptions *options;
 	PgtWanted  *wanted;
 	PgtBatches *batches;
+	MemoryContext ddl_context;	/* reset with each transaction */
+	List	   *altered;		/* relations that this one alters; see moved.h */
 } State;
 
 /* ---- begin and end of the decoding context ---- */
@@ -67,6 +70,9 @@ decoder_startup(LogicalDecodingContext *ctx, OutputPluginOptions *opt,
 	state->change_context = AllocSetContextCreate(state->context,
 												  "pg_trickle decoder change",
 												  ALLOCSET_DEFAULT_SIZES);
+	state->ddl_context = AllocSetContextCreate(state->context,
+											   "pg_trickle decoder DDL",
+											   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(state->context);
 	state->options = pgt_options_parse(ctx->output_plugin_options);
 	state->wanted = pgt_wanted_create(state->context, state->options);
@@ -291,7 +297,10 @@ decoder_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	MemoryContext old;
 
 	if (entry->ntargets == 0)
+	{
+		entry->skipped_in = state->batches->xid;
 		return;
+	}
 	Assert(entry->natts == RelationGetDescr(relation)->natts);
 	old = MemoryContextSwitchTo(state->change_context);
 	decode_change(state, entry, relation, change);
@@ -353,8 +362,13 @@ static void
 decoder_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	State	   *state = ctx->output_plugin_private;
+	MemoryContext old;
 
 	pgt_batch_begin(state->batches, full_xid(txn->xid));
+	MemoryContextReset(state->ddl_context);
+	old = MemoryContextSwitchTo(state->ddl_context);
+	state->altered = pgt_moved_begin(txn);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -362,7 +376,10 @@ decoder_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			   XLogRecPtr commit_lsn)
 {
 	State	   *state = ctx->output_plugin_private;
+	MemoryContext old = MemoryContextSwitchTo(state->ddl_context);
 
+	pgt_moved_end(state->altered, state->wanted, state->batches);
+	MemoryContextSwitchTo(old);
 	pgt_batch_flush(state->batches);
 	pgt_wanted_trim(state->wanted);
 	OutputPluginUpdateProgress(ctx, !state->batches->sent);

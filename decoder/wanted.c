@@ -317,24 +317,44 @@ parents_of(Oid relid)
 	return parents;
 }
 
+List *
+pgt_wanted_lineage(Oid relid)
+{
+	List	   *lineage = list_make1_oid(relid);
+
+	/* the list grows while it is walked */
+	for (int i = 0; i < list_length(lineage); i++)
+		lineage = list_concat_unique_oid(lineage,
+										 parents_of(list_nth_oid(lineage, i)));
+	return lineage;
+}
+
+static Source *
+source_of(PgtWanted *wanted, Oid relid)
+{
+	return wanted->options->catalog ? source_by_catalog(wanted, relid) :
+		source_by_option(wanted, relid);
+}
+
+bool
+pgt_wanted_is_source(PgtWanted *wanted, Oid relid)
+{
+	return source_of(wanted, relid) != NULL;
+}
+
 /* The relation and its ancestors, as far as they are sources: of Source*. */
 static List *
 sources_of(PgtWanted *wanted, Oid relid)
 {
-	List	   *lineage = list_make1_oid(relid);
 	List	   *sources = NIL;
+	ListCell   *lc;
 
-	/* the list grows while it is walked */
-	for (int i = 0; i < list_length(lineage); i++)
+	foreach(lc, pgt_wanted_lineage(relid))
 	{
-		Oid			candidate = list_nth_oid(lineage, i);
-		Source	   *source = wanted->options->catalog ?
-			source_by_catalog(wanted, candidate) :
-			source_by_option(wanted, candidate);
+		Source	   *source = source_of(wanted, lfirst_oid(lc));
 
 		if (source != NULL)
 			sources = lappend(sources, source);
-		lineage = list_concat_unique_oid(lineage, parents_of(candidate));
 	}
 	return sources;
 }
@@ -544,6 +564,7 @@ pgt_wanted_entry(PgtWanted *wanted, Oid relid)
 		entry->valid = false;
 		entry->context = NULL;
 		entry->ntargets = 0;
+		entry->skipped_in = InvalidFullTransactionId;
 	}
 	return entry;
 }
@@ -601,6 +622,14 @@ pgt_wanted_build(PgtWanted *wanted, PgtWantedEntry *entry, Relation rel)
 		init_targets(wanted, entry, sources, rel);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(wanted->scratch);
+}
+
+bool
+pgt_wanted_was_skipped(const PgtWanted *wanted, Oid relid, FullTransactionId xid)
+{
+	const PgtWantedEntry *entry = hash_search(wanted->entries, &relid, HASH_FIND, NULL);
+
+	return entry != NULL && FullTransactionIdEquals(entry->skipped_in, xid);
 }
 
 void

@@ -45,6 +45,7 @@ typedef struct PgtWantedEntry
 	Oid			relid;			/* hash key */
 	bool		valid;
 	MemoryContext context;		/* owns targets; NULL where there never were any */
+	FullTransactionId skipped_in;	/* transaction of a change not wanted */
 	int			natts;			/* of the relation */
 	int			ntargets;
 	PgtTarget  *targets;
@@ -75,6 +76,15 @@ extern PgtWanted *pgt_wanted_create(MemoryContext context,
 extern PgtWantedEntry *pgt_wanted_entry(PgtWanted *wanted, Oid relid);
 extern void pgt_wanted_build(PgtWanted *wanted, PgtWantedEntry *entry,
 							 Relation rel);
+
+/* Under the historic snapshot: a relation and what it inherits from, itself
+ * first; and is this one a source? */
+extern List *pgt_wanted_lineage(Oid relid);
+extern bool pgt_wanted_is_source(PgtWanted *wanted, Oid relid);
+
+/* Were changes of it left out in this transaction? */
+extern bool pgt_wanted_was_skipped(const PgtWanted *wanted, Oid relid,
+								   FullTransactionId xid);
 
 /* Between transactions: forget relations that are gone, once they are many. */
 extern void pgt_wanted_trim(PgtWanted *wanted);

@@ -128,6 +128,14 @@ in_wal_mode('app.p');
 step('DETACH of one with rows, written to ever after', q{ALTER TABLE app.p DETACH PARTITION app.p4; INSERT INTO app.p4 VALUES ('no', 402, 4)});
 in_wal_mode('app.p');
 step('DROP of one with rows', q{DROP TABLE app.p3});
+in_wal_mode('app.p');
+step('the same where event triggers do not fire', q{
+	SET session_replication_role = replica;
+	CREATE TABLE app.p5 (id int, k int, v text);
+	ALTER TABLE app.p5 REPLICA IDENTITY FULL;
+	INSERT INTO app.p5 VALUES (500, 5, 'five');
+	ALTER TABLE app.p ATTACH PARTITION app.p5 FOR VALUES IN (5)},
+	q{SET session_replication_role = replica; DROP TABLE app.p5});
 in_wal_mode('app.parent');
 step('a table that becomes a child, and one that ceases to be', q{
 	CREATE TABLE app.late (b int, a int);
