@@ -69,11 +69,13 @@ run_maintenance(void)
 	{
 		pgt_maintenance_run();
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		maintaining = false;
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	maintaining = false;
 	pgt_changes_forget();
 	pgt_readers_release();
 }
