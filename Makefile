@@ -1,13 +1,13 @@
 # pg_trickle: two libraries from one PGXS Makefile.  "make help" lists targets.
 
-EXTENSION    = pg_trickle
+EXTENSION    = pg_trickle pg_trickle_pgivm
 MODULE_big   = pg_trickle
 OBJS         = $(patsubst %.c,%.o,$(sort $(wildcard applier/*.c applier/*/*.c decoder/wire*.c)))
 DECODER      = pg_trickle_decoder
 DECODER_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard decoder/*.c)))
 PG_CPPFLAGS  = -I$(srcdir)
 PG_CFLAGS    = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-DATA         = $(wildcard sql/pg_trickle--*.sql)
+DATA         = $(wildcard sql/pg_trickle--*.sql sql/pg_trickle_pgivm--*.sql)
 EXTRA_CLEAN  = $(DECODER)$(DLSUFFIX) decoder/*.o decoder/*.bc .build_stamp
 
 # run in this order, in one database; extension comes first and stays installed
@@ -44,6 +44,7 @@ REGRESS = \
 	cdc_mode \
 	immediate_statements \
 	immediate_modes \
+	pgivm \
 	settings \
 	sqlstates \
 	api_create \

@@ -106,7 +106,7 @@ my $makefile = slurp('Makefile');
 (my $joined = $makefile) =~ s/\\\n/ /g;
 my ($words) = $joined =~ /^REGRESS\s*=[ \t]*(.*)$/m;
 my %listed = map { $_ => 1 } split ' ', $words // '';
-my @inputs = grep { !/^pg_trickle--/ } map { basename($_, '.sql') } glob 'sql/*.sql';
+my @inputs = grep { !/^pg_trickle(_\w+)?--/ } map { basename($_, '.sql') } glob 'sql/*.sql';
 my %input = map { $_ => 1 } @inputs;
 
 none('every file of sql/ is installed or listed in REGRESS', grep { !$listed{$_} } @inputs);

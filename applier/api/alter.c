@@ -35,6 +35,7 @@
 PG_FUNCTION_INFO_V1(pgt_alter);
 PG_FUNCTION_INFO_V1(pgt_drop);
 PG_FUNCTION_INFO_V1(pgt_resume);
+PG_FUNCTION_INFO_V1(pgt_empty);
 
 /* ---- settings ---- */
 
@@ -203,7 +204,7 @@ make_identity_index(PgtStreamTable *st, const PgtPlannedQuery *q)
 
 /* Rows of the old query may break the new key: they go before it is made. */
 static void
-empty_table(const PgtStreamTable *st)
+empty_table(const PgtStreamTable *st, const char *reason)
 {
 	TruncateStmt *truncate = makeNode(TruncateStmt);
 
@@ -213,7 +214,7 @@ empty_table(const PgtStreamTable *st)
 	ExecuteTruncate(truncate);
 	pgt_engine_end_write();
 	CommandCounterIncrement();
-	pgt_buffer_append_lost(st->relid, "the query of a stream table was changed");
+	pgt_buffer_append_lost(st->relid, reason);
 }
 
 /* The rows they were made from went without a delta. */
@@ -240,7 +241,7 @@ pgt_alter_query(PgtStreamTable *st, const char *query)
 	if (equal(q->query, pgt_refresh_load_query(st)))
 		return false;
 	pgt_state_drop_all(st->pgt_id);
-	empty_table(st);
+	empty_table(st, "the query of a stream table was changed");
 	drop_identity_index(st);
 	change_columns(st, q);
 	pgt_fill_state(st, q);
@@ -447,5 +448,25 @@ pgt_resume(PG_FUNCTION_ARGS)
 	if (is_immediate(st->refresh_mode))
 		pgt_alter_refill(st);
 	pgt_schedule_notice_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* Emptied and suspended: an IMMV "WITH NO DATA".  Resuming fills it. */
+Datum
+pgt_empty(PG_FUNCTION_ARGS)
+{
+	PgtStreamTable *st = pgt_stream_table_by_relid(PG_GETARG_OID(0), false);
+
+	PreventCommandIfReadOnly("emptying a stream table");
+	pgt_api_check_owner(st);
+	pgt_alter_lock(st->pgt_id, NULL);
+	st = pgt_stream_table_get(st->pgt_id, false);
+	if (!is_immediate(st->refresh_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("stream table \"%s\" is not IMMEDIATE", st->name)));
+	pgt_immediate_check_readers(st);
+	set_suspended(st, true);
+	empty_table(st, "a stream table was emptied");
 	PG_RETURN_VOID();
 }

@@ -115,7 +115,7 @@ extern bool pgt_immediate_is_active(const PgtStreamTable *st);
 /* 0A000 when a source of an IMMEDIATE stream table is a deferred one. */
 extern void pgt_immediate_check_sources(const PgtStreamTable *st,
 										List *dependencies);
-/* 2BP01 when IMMEDIATE stream tables read st, which is to be deferred. */
+/* 2BP01 when IMMEDIATE stream tables read st, which is to be deferred or emptied. */
 extern void pgt_immediate_check_readers(const PgtStreamTable *st);
 
 #endif							/* PGT_IMMEDIATE_H */

@@ -94,7 +94,7 @@ pgt_immediate_check_readers(const PgtStreamTable *st)
 	reader = pgt_stream_table_get(((PgtDependency *) linitial(readers))->pgt_id, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot change the refresh mode of stream table \"%s\"", st->name),
+			 errmsg("cannot stop the maintenance of stream table \"%s\"", st->name),
 			 errdetail("Stream table \"%s\" reads it and is IMMEDIATE.", reader->name),
-			 errhint("Change the refresh mode of \"%s\" first.", reader->name)));
+			 errhint("Change the refresh mode of \"%s\", or drop it, first.", reader->name)));
 }
