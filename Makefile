@@ -79,6 +79,7 @@ REGRESS = \
 	dvm_refusals \
 	dvm_window \
 	dvm_window_shapes \
+	dvm_count_distinct \
 	dvm_distinct_on \
 	dvm_topk \
 	dvm_topk_random \

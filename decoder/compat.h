@@ -347,6 +347,13 @@ pgt_json_aggregate(Node *node, Expr **func, Expr **coercion)
 #endif
 }
 
+/* 18 says of a sort clause itself which way it goes */
+#if PG_VERSION_NUM >= 180000
+#define pgt_set_reverse_sort(clause, reverse) ((clause)->reverse_sort = (reverse))
+#else
+#define pgt_set_reverse_sort(clause, reverse) ((void) 0)
+#endif
+
 /* 18: virtual generated columns of a relation become their expressions */
 static inline Query *
 pgt_expand_virtual_columns(Query *query, Relation rel, int rtindex)

@@ -33,6 +33,12 @@ SELECT oracle.make('w_named', 'SELECT id, sum(v) OVER x AS a, sum(v) OVER y AS b
 -- inside of expressions
 SELECT oracle.make('w_inside', 'SELECT id, v * 100 / NULLIF(sum(v) OVER (PARTITION BY g), 0) AS share, CASE WHEN rank() OVER (PARTITION BY g ORDER BY v) = 1 THEN ''first'' WHEN v > 5 THEN h ELSE ''rest'' END AS c, CASE rank() OVER (PARTITION BY g ORDER BY v) WHEN v THEN 1 WHEN 2 THEN g ELSE -1 END AS e, COALESCE(lag(h) OVER (PARTITION BY g ORDER BY id), h, ''x'') || id AS l FROM t');
 SELECT oracle.make('w_condition', 'SELECT v % 3 AS k, sum(v % 3 + 1) OVER (PARTITION BY v % 3, g IS NULL ORDER BY id + 0) AS s FROM t WHERE v > 2');
+-- rows
+SELECT oracle.make('w_row', 'SELECT id, count(*) OVER (PARTITION BY (g, h)) AS c, rank() OVER (PARTITION BY g ORDER BY (v, id) DESC) AS r FROM t');
+SELECT oracle.make('w_row_limit', 'SELECT DISTINCT ON ((g, h)) g, h, id FROM t ORDER BY (g, h), (v, id) DESC LIMIT 8');
+SELECT oracle.make('w_row_column', 'SELECT q.id FROM (SELECT id, ROW(g, v) AS r, rank() OVER (ORDER BY id) AS n FROM t) q WHERE q.r IS NOT NULL AND n < 5');
+DELETE FROM oracle.cases WHERE name = 'w_row_column';
+SELECT pgtrickle.drop_stream_table('w_row_column');
 -- partition keys that are equal but look different, columns without equality
 SELECT oracle.make('w_numeric', 'SELECT id, n, count(*) OVER (PARTITION BY n) AS c FROM t');
 SELECT oracle.make('w_json', 'SELECT id, j, count(j) OVER (PARTITION BY h ORDER BY id) AS c FROM t');

@@ -872,6 +872,26 @@ check_recursions(Check *c, const Query *expanded)
 				  "It refers to a query that contains it.", -1);
 }
 
+/* Windows and limits keep their columns in a table. */
+static void
+check_kept_columns(Check *c, const Query *query)
+{
+	ListCell   *lc;
+
+	if (!pgt_level_is_ordered(query))
+		return;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Oid			type = exprType((Node *) tle->expr);
+
+		if (!tle->resjunk && get_typtype(getBaseType(type)) == TYPTYPE_PSEUDO)
+			full_only(c, psprintf("a column of type %s under a window function, DISTINCT ON or LIMIT",
+								  format_type_be(type)),
+					  "It would have to be stored.", -1);
+	}
+}
+
 static void
 check_normalised_level(Check *c, const Query *query)
 {
@@ -896,6 +916,7 @@ check_normalised_level(Check *c, const Query *query)
 	foreach(lc, query->targetList)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
 			check_record_columns(c, query, (Node *) lfirst_node(TargetEntry, lc)->expr);
+	check_kept_columns(c, query);
 	if (query->groupClause == NIL)
 		return;
 	foreach(lc, query->groupClause)

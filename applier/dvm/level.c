@@ -28,14 +28,19 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_oper.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
 
 #include "applier/dvm/level.h"
 #include "applier/dvm/qtree.h"
+#include "decoder/compat.h"
 
 /* Vars of these numbers stand for what a level below will compute: for
  * column i of "columns", for function i of "funcs". */
@@ -789,6 +794,82 @@ split_order(Query *query)
 	output_over(query, level);
 }
 
+/* ---- rows in PARTITION BY and ORDER BY ---- */
+
+/* The clause's row is compared column by column instead; false if it cannot. */
+static bool
+expand_row(Query *query, const SortGroupClause *clause, RowExpr *row,
+		   List **clauses)
+{
+	List	   *items = NIL;
+	bool		reverse = false;
+	ListCell   *lc;
+
+	if (OidIsValid(clause->sortop))
+		get_equality_op_for_ordering_op(clause->sortop, &reverse);
+	foreach(lc, row->args)
+	{
+		SortGroupClause *item = makeNode(SortGroupClause);
+		TargetEntry *tle;
+		Oid			less;
+		Oid			greater;
+		bool		hashable;
+
+		get_sort_group_operators(exprType(lfirst(lc)), false, false, false,
+								 &less, &item->eqop, &greater, &hashable);
+		item->sortop = reverse ? greater : less;
+		item->nulls_first = reverse;
+		pgt_set_reverse_sort(item, reverse);
+		item->hashable = hashable;
+		if (!OidIsValid(item->eqop) || !OidIsValid(item->sortop))
+			return false;
+		tle = makeTargetEntry(copyObject(lfirst(lc)),
+							  list_length(query->targetList) + 1, NULL, true);
+		query->targetList = lappend(query->targetList, tle);
+		item->tleSortGroupRef = assignSortGroupRef(tle, query->targetList);
+		items = lappend(items, item);
+	}
+	*clauses = list_concat(*clauses, items);
+	return true;
+}
+
+/* A row without a named type can be compared, but not stored. */
+static List *
+expand_rows(Query *query, List *clauses)
+{
+	List	   *expanded = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		Node	   *expr = get_sortgroupclause_expr(clause, query->targetList);
+
+		if (!IsA(expr, RowExpr) || ((RowExpr *) expr)->row_typeid != RECORDOID ||
+			!expand_row(query, clause, (RowExpr *) expr, &expanded))
+			expanded = lappend(expanded, clause);
+	}
+	return expanded;
+}
+
+static void
+expand_all_rows(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->windowClause)
+	{
+		WindowClause *wc = lfirst_node(WindowClause, lc);
+
+		wc->partitionClause = expand_rows(query, wc->partitionClause);
+		wc->orderClause = expand_rows(query, wc->orderClause);
+	}
+	if (query->hasDistinctOn)
+		query->distinctClause = expand_rows(query, query->distinctClause);
+	if (needs_order(query))
+		query->sortClause = expand_rows(query, query->sortClause);
+}
+
 void
 pgt_level_split(Query *query)
 {
@@ -796,6 +877,7 @@ pgt_level_split(Query *query)
 		return;
 	if (pgt_level_has_tested_windows((Node *) query->targetList))
 		return;
+	expand_all_rows(query);
 	if (query->hasWindowFuncs)
 		split_windows(query);
 	if (needs_order(query))

@@ -26,4 +26,7 @@ extern bool pgt_level_has_tested_windows(Node *node);
  */
 extern void pgt_level_split(Query *query);
 
+/* distinct_agg.c: put aggregates of distinct values over a DISTINCT, in place. */
+extern void pgt_distinct_agg_split(Query *query);
+
 #endif							/* PGT_LEVEL_H */

@@ -139,6 +139,7 @@ normalise_level(Query *query, List *outer)
 	query->jointree = (FromExpr *)
 		pgt_flatten_join_aliases(query, (Node *) query->jointree);
 	pgt_item_left_joins(query);
+	pgt_distinct_agg_split(query);
 	pgt_level_split(query);
 }
 
