@@ -115,9 +115,9 @@ none('every regression test has an expected output', grep { !-e "expected/$_.out
 none('every expected output belongs to a test',
 	grep { my $n = basename($_, '.out'); !$listed{$n} && !$listed{ $n =~ s/_\d$//r } } glob 'expected/*.out');
 none('every isolation spec has an expected output',
-	grep { !-e 't/isolation/expected/' . basename($_, '.spec') . '.out' } glob 't/isolation/specs/*.spec');
+	grep { !-e s{/specs/}{/expected/}r =~ s/\.spec$/.out/r } glob 't/isolation*/specs/*.spec');
 none('every expected isolation output belongs to a spec',
-	grep { !-e 't/isolation/specs/' . (basename($_, '.out') =~ s/_\d$//r) . '.spec' } glob 't/isolation/expected/*.out');
+	grep { !-e s{/expected/}{/specs/}r =~ s/(?:_\d)?\.out$/.spec/r } glob 't/isolation*/expected/*.out');
 
 my %seen;
 none('TAP tests have numbers of their own',
