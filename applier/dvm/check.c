@@ -804,11 +804,20 @@ check_aggregates(Check *c, const Query *query)
 {
 	List	   *all = list_make2(query->targetList, query->havingQual);
 	List	   *aggrefs;
+	ListCell   *lc;
 
 	if (!query->hasAggs)
 		return;
 	aggrefs = pull_var_clause((Node *) all, PVC_INCLUDE_AGGREGATES |
 							  PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
+	foreach(lc, aggrefs)
+	{
+		Oid			type = exprType(lfirst(lc));
+
+		if (IsA(lfirst(lc), Aggref) && get_typtype(type) == TYPTYPE_PSEUDO)
+			full_only(c, psprintf("an aggregate of type %s", format_type_be(type)),
+					  "Its result would have to be stored with the group.", -1);
+	}
 	if (list_length(aggrefs) > PGT_MAX_AGGREGATES)
 		full_only(c, psprintf("a SELECT with more than %d columns and aggregates", PGT_MAX_AGGREGATES),
 				  "The state of its groups would not fit a row.", -1);

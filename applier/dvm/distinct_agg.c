@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -38,6 +39,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "applier/catalog/catalog.h"
 #include "applier/dvm/compile.h"
 #include "applier/dvm/level.h"
 #include "applier/dvm/qtree.h"
@@ -94,7 +96,9 @@ is_order_blind(Oid aggfnoid)
 	bool		moving = OidIsValid(aggregate_form(aggfnoid, &tuple)->aggmtransfn);
 
 	ReleaseSysCache(tuple);
-	return moving;
+	/* what a user made may look at the order of its inputs */
+	return moving && (aggfnoid < FirstNormalObjectId ||
+					  get_func_namespace(aggfnoid) == pgt_schema_oid());
 }
 
 static bool

@@ -107,13 +107,15 @@ sub _blind
 	return $f;
 }
 
-# a window function over the columns
+# A window function over the columns.  Rows alike in all of them may be numbered
+# by one window only: how two would pair their numbers is not determined.
 sub _window
 {
-	my ($query, @columns) = @_;
+	my ($query, $numbers, @columns) = @_;
 	my $rnd = $query->{rnd};
 	my $partition = _partition($rnd, @columns);
-	my $total = $rnd->chance(55) || !_sortable(@columns);
+	my $total = $numbers && ($rnd->chance(55) || !_sortable(@columns));
+	return { sql => "count(*) OVER ($partition)", type => 'int8' } unless $total || _sortable(@columns);
 	my $f = $total && $rnd->chance(60) ? _positional($rnd, @columns) : _blind($rnd, $query, @columns);
 	my $order = 'ORDER BY ' . ($total ? _total($rnd, @columns) : _partial($rnd, @columns));
 	$order = '' if $f->{agg} && $rnd->chance(25);
@@ -133,7 +135,7 @@ sub select
 	return unless @columns;
 	if ($shape eq 'window')
 	{
-		my @windows = map { _window($query, @columns) } 1 .. $rnd->pick(1, 1, 1, 2, 3);
+		my @windows = map { _window($query, $_ == 1, @columns) } 1 .. $rnd->pick(1, 1, 1, 2, 3);
 		my ($targets, $cols) = $query->_named($rnd->sample(9, @columns), @windows);
 		return ("SELECT $targets FROM $from$tail", $cols);
 	}
