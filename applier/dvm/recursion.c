@@ -191,8 +191,9 @@ number_ctes(Query *query, Numbering *n)
 		n->n++;
 		if (n->wanted == 0)
 			cte->location = n->n;
-		if (n->wanted == 0 || n->wanted == n->n)
-			n->found = alone(query, cte);
+		if (n->wanted != 0 && n->wanted != n->n)
+			continue;
+		n->found = alone(query, cte);
 		if (n->misfit == NULL &&
 			(uses_outer_cte(n->found) ||
 			 contain_vars_of_level((Node *) n->found, 1)))
