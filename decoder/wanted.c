@@ -148,6 +148,23 @@ listed(const PgtWanted *wanted, Oid relid)
 	return NULL;
 }
 
+/* Buffers and state change with every refresh; decoding them would feed on
+ * itself, and mean nothing to anybody. */
+static void
+refuse_own(Oid relid)
+{
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+
+	if (schema != NULL &&
+		(strcmp(schema, "pgtrickle_changes") == 0 ||
+		 strcmp(schema, "pgtrickle_state") == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("relation \"%s.%s\" is not decoded", schema, get_rel_name(relid)),
+				 errdetail("It is an internal table of pg_trickle."),
+				 errhint("Take it out of the option \"sources\".")));
+}
+
 static Source *
 source_by_option(const PgtWanted *wanted, Oid relid)
 {
@@ -156,6 +173,7 @@ source_by_option(const PgtWanted *wanted, Oid relid)
 
 	if (entry == NULL)
 		return NULL;
+	refuse_own(relid);
 	source = palloc0(sizeof(Source));
 	source->relid = relid;
 	source->names = entry->columns;
