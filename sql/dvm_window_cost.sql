@@ -50,6 +50,14 @@ SELECT name, (SELECT string_agg(property || ': ' || value, '; ' ORDER BY propert
   FROM oracle.cases ORDER BY id;
 SELECT oracle.done();
 
+-- over groups: their state has an index for the look-ups from above
+SELECT oracle.make('c_over_groups', 'SELECT g, v % 7 AS m, rank() OVER (PARTITION BY v % 7 ORDER BY count(*), g) AS r FROM big GROUP BY g, v % 7');
+SELECT oracle.make('c_group_of_groups', 'SELECT c, string_agg(g::text, '','' ORDER BY g) AS s FROM (SELECT g, count(*) AS c FROM big GROUP BY g) q GROUP BY c');
+UPDATE big SET v = v + 1 WHERE id = 77;
+SELECT * FROM oracle.check();
+SELECT name, property, value !~ 'Seq Scan' AS by_index FROM oracle.cases, pgtrickle.explain_st(name, true) WHERE property ~ '(partitions|groups): plan for small' ORDER BY 1;
+SELECT oracle.done();
+
 -- more than fits into memory: keys in batches, rows in passes
 DELETE FROM big WHERE id > 8000;
 SET pg_trickle.refresh_work_mem = '64kB';

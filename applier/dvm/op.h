@@ -67,6 +67,7 @@ typedef struct PgtOp
 	const struct PgtOpMethods *methods; /* of an operator with state, else NULL */
 	Oid			state_relid;	/* set when the state table exists, else InvalidOid */
 	bool		readable;		/* joined to above: indexes on its keys wanted */
+	List	   *wanted;			/* of int lists: columns it is looked up by from above */
 	bool		leveled;		/* of a recursive term: see recursion.h */
 } PgtOp;
 

@@ -137,6 +137,7 @@ compile_differential(PgtProgram *program)
 			op->methods->prepare(op);
 	}
 	program->locks_groups = pgt_group_lock_suffices(program);
+	pgt_wanted_mark(program->ops);
 	if (find_state(program))
 		pgt_program_make_plans(program);
 }

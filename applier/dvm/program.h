@@ -61,6 +61,9 @@ struct PgtProgram
 extern void pgt_group_lock_all(PgtReduceOp *op, Tuplestorestate *input);
 extern bool pgt_group_lock_suffices(const PgtProgram *program);
 
+/* wanted.c: fill in PgtOp.wanted of prepared operators. */
+extern void pgt_wanted_mark(List *ops);
+
 /* All state tables exist; make the plans that read them. */
 extern void pgt_program_make_plans(PgtProgram *program);
 

@@ -269,11 +269,49 @@ pgt_state_reduce_indexes(const PgtOp *reduce, const char *name)
 	pgt_state_key_indexes(reduce, name, op->keys, op->nkeys, attnos);
 }
 
+/* An index for those above who look rows up by these output columns. */
+static void
+create_wanted_index(const PgtOp *op, const char *name, List *cols, int nth)
+{
+	TupleDesc	desc = op->methods->state_desc(op);
+	StringInfoData columns;
+	const char *other = NULL;
+	ListCell   *lc;
+
+	initStringInfo(&columns);
+	foreach(lc, cols)
+	{
+		AttrNumber	attno = op->methods->state_attno(op, lfirst_int(lc));
+		Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+		PgtKeySpec	key = {.type = att->atttypid};
+
+		if (short_key(&key))
+			appendStringInfo(&columns, "%s%s", columns.len > 0 ? ", " : "",
+							 NameStr(att->attname));
+		else if (other == NULL &&
+				 OidIsValid(lookup_type_cache(att->atttypid,
+											  TYPECACHE_HASH_OPFAMILY)->hash_opf))
+			other = NameStr(att->attname);
+	}
+	if (columns.len > 0)
+		run_ddl(psprintf("CREATE INDEX %s_by%d ON pgtrickle_state.%s USING btree (%s)",
+						 name, nth, name, columns.data));
+	else if (other != NULL)
+		run_ddl(psprintf("CREATE INDEX %s_by%d ON pgtrickle_state.%s USING hash (%s)",
+						 name, nth, name, other));
+}
+
 static void
 create_indexes(const PgtOp *op, const char *name)
 {
+	int			nth = 0;
+	ListCell   *lc;
+
 	SPI_connect();
 	op->methods->state_indexes(op, name);
+	if (op->methods->state_attno != NULL)
+		foreach(lc, op->wanted)
+			create_wanted_index(op, name, lfirst(lc), ++nth);
 	run_ddl(psprintf("ALTER TABLE pgtrickle_state.%s REPLICA IDENTITY FULL",
 					 name));
 	SPI_finish();
