@@ -246,6 +246,21 @@ SELECT pgtrickle.create_stream_table('ratio', 'SELECT num.id, n / (d - CASE WHEN
 WITH a AS (UPDATE num SET ok = true) UPDATE den SET d = 3;
 SELECT verdict();
 
+-- nor is an error what the query is lucky not to see
+CREATE TABLE picked (g int PRIMARY KEY);
+CREATE TABLE rows (id int PRIMARY KEY, g int NOT NULL, v int NOT NULL, d int NOT NULL);
+INSERT INTO rows SELECT i, i % 3, i, i FROM generate_series(1, 9) i;
+SELECT pgtrickle.create_stream_table('lucky', 'SELECT p.g, q.r FROM picked p JOIN (SELECT g, sum(v / d) AS r FROM rows GROUP BY g) q ON q.g = p.g', refresh_mode => 'IMMEDIATE');
+UPDATE rows SET d = 0 WHERE g = 1;
+UPDATE rows SET v = v + 1 WHERE g = 2;
+INSERT INTO picked VALUES (0), (2);
+SELECT verdict(), (SELECT string_agg(g || ':' || r, ' ' ORDER BY g) FROM lucky) AS rows;
+INSERT INTO picked VALUES (1);
+UPDATE rows SET d = 1 WHERE g = 1;
+INSERT INTO picked VALUES (1);
+UPDATE rows SET v = v + 1 WHERE g = 1;
+SELECT verdict(), (SELECT string_agg(g || ':' || r, ' ' ORDER BY g) FROM lucky) AS rows;
+
 SELECT pgtrickle.drop_stream_table(pgt_name) FROM pgtrickle.pgt_stream_tables WHERE pgt_schema = 'imm' ORDER BY pgt_id;
 SELECT count(*) AS triggers_left FROM pg_trigger WHERE tgfoid = 'pgtrickle.maintain()'::regprocedure;
 SELECT count(*) AS rows_left FROM pgtrickle.pgt_immediate;

@@ -131,6 +131,11 @@ extern int	pgt_program_changed_inputs(const PgtProgram *program,
 									   const PgtSourceDelta *deltas,
 									   int ndeltas);
 
+/* Does it combine what operators with state keep?  Then state is kept for rows
+ * that the query may never ask for, and evaluating them may fail where the
+ * query does not. */
+extern bool pgt_program_is_eager(const PgtProgram *program);
+
 typedef struct PgtRunResult
 {
 	int64		rows_inserted;	/* an UPDATE of a stored row counts in both */

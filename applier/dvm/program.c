@@ -247,6 +247,37 @@ pgt_program_changed_inputs(const PgtProgram *program,
 	return n;
 }
 
+static bool
+is_stateful(const PgtOp *op)
+{
+	ListCell   *lc;
+
+	if (op->methods != NULL)
+		return true;
+	foreach(lc, op->inputs)
+		if (is_stateful(lfirst(lc)))
+			return true;
+	return false;
+}
+
+bool
+pgt_program_is_eager(const PgtProgram *program)
+{
+	ListCell   *lc;
+	ListCell   *in;
+
+	foreach(lc, program->ops)
+	{
+		const PgtOp *op = lfirst(lc);
+
+		if (list_length(op->inputs) > 1)
+			foreach(in, op->inputs)
+				if (is_stateful(lfirst(in)))
+					return true;
+	}
+	return false;
+}
+
 TupleDesc
 pgt_program_output_desc(const PgtProgram *program)
 {

@@ -29,6 +29,7 @@ typedef struct PgtReader
 	int64		pgt_id;
 	PgtStreamTable *st;
 	bool		active;			/* its writers maintain it */
+	bool		stateless;		/* its operators' state could not be built */
 	int			level;			/* 0: reads tables only; else above its sources' */
 	List	   *dependencies;	/* of PgtDependency* */
 	List	   *sources;		/* oids: tables and stream tables it reads */

@@ -210,13 +210,35 @@ end_deltas(Run *run)
 	run->ndeltas = 0;
 }
 
+/*
+ * State may be impossible to build where the query is lucky not to evaluate
+ * something: as long as it is so, each statement computes the rows anew.
+ */
+static void
+rebuild(Run *run)
+{
+	PgtReader  *reader = run->reader;
+	PgtRunResult result;
+	char	   *state_error = pgt_program_rebuild(run->program, true, run->out,
+												  &result);
+	PgtProgress *p;
+
+	if ((state_error != NULL) == reader->stateless)
+		return;
+	p = pgt_progress_get(reader->pgt_id);
+	p->state_error = state_error;
+	pgt_progress_update(p);
+	/* writers are told */
+	pgt_stream_table_set_status(reader->pgt_id, reader->st->status, false, NULL);
+}
+
 static void
 run_program(Run *run)
 {
 	PgtRunResult result;
 
 	if (run->full)
-		pgt_program_rebuild(run->program, true, run->out, &result);
+		rebuild(run);
 	else if (run->concurrent)
 		pgt_program_run_concurrently(run->program, run->deltas, run->ndeltas,
 									 run->out, &result);
@@ -226,8 +248,9 @@ run_program(Run *run)
 
 /*
  * Where several inputs have changed at once the delta pairs rows that never
- * existed together, and may raise what the query does not (DESIGN.md 5): then
- * what it did is undone and the stream table rebuilt.
+ * existed together, and state is kept of rows that the query may never ask for:
+ * both may raise what the query does not.  Then what was done is undone and the
+ * stream table rebuilt, which raises what the query raises.
  */
 static void
 run_guarded(Run *run)
@@ -296,15 +319,16 @@ maintain_locked(Run *run)
 {
 	PgtReader  *reader = run->reader;
 
-	if (!run->concurrent && !pgt_program_locks_groups(run->program))
+	run->full = run->truncated || reader->stateless;
+	if (!run->concurrent && (run->full || !pgt_program_locks_groups(run->program)))
 		pgt_marker_bump(reader->st);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (reader->read_on)
 		run->out = pgt_changes_new_store();
-	run->full = run->truncated;
 	if (!run->full &&
-		pgt_program_changed_inputs(run->program, run->deltas, run->ndeltas) > 1)
+		(pgt_program_is_eager(run->program) ||
+		 pgt_program_changed_inputs(run->program, run->deltas, run->ndeltas) > 1))
 		run_guarded(run);
 	else
 		run_program(run);
@@ -323,7 +347,8 @@ prefers_groups(const Run *run)
 {
 	int64		changes = 0;
 
-	if (!pgt_program_locks_groups(run->program) || run->truncated)
+	if (!pgt_program_locks_groups(run->program) || run->truncated ||
+		run->reader->stateless)
 		return false;
 	for (int i = 0; i < run->ndeltas; i++)
 		changes += run->deltas[i].changes;

@@ -148,6 +148,7 @@ load_reader(Generation *g, int64 pgt_id)
 	reader->pgt_id = pgt_id;
 	reader->st = st;
 	reader->active = pgt_immediate_is_active(st);
+	reader->stateless = pgt_progress_get(pgt_id)->state_error != NULL;
 	reader->dependencies = pgt_dependency_of(pgt_id);
 	reader->has_deferred = pgt_dependency_deferred(st->relid) != NIL;
 	reader->read_on = reader->has_deferred ||

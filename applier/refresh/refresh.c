@@ -494,7 +494,7 @@ store_progress(Refresh *r, const char *action, PgtRefreshResult *result)
 	p->last_sqlstate = NULL;
 	pgt_progress_update(p);
 	if (r->st->needs_reinit || strcmp(r->st->status, "INITIALIZING") == 0 ||
-		strcmp(r->st->status, "ERROR") == 0)
+		strcmp(r->st->status, "ERROR") == 0 || is_immediate(r->st))
 		pgt_stream_table_set_status(r->st->pgt_id,
 									r->st->suspended ? "SUSPENDED" : "ACTIVE",
 									false, NULL);
