@@ -433,6 +433,7 @@ compile_fixpoint(PgtCompiler *c, const Query *query,
 	ActiveRecursion *active = palloc0(sizeof(ActiveRecursion));
 	PgtOp	   *base;
 	PgtOp	   *step;
+	List	   *levels;
 
 	recurse->op.methods = &pgt_recurse_methods;
 	recurse->op.outdesc = pgt_setop_desc(query, setop);
@@ -442,7 +443,10 @@ compile_fixpoint(PgtCompiler *c, const Query *query,
 	active->name = cte->ctename;
 	active->work = recurse->work;
 	c->recursions = lcons(active, c->recursions);
+	levels = c->levels;
+	c->levels = NIL;			/* "SELECT ... FROM r" is another in each recursion r */
 	step = compile_step(c, query, setop);
+	c->levels = levels;
 	c->recursions = list_delete_first(c->recursions);
 	if (step == NULL)
 		return NULL;
