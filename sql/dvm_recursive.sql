@@ -32,10 +32,14 @@ SELECT oracle.make('r_numeric', 'WITH RECURSIVE r(id, pay) AS (SELECT id, pay FR
 SELECT oracle.make('r_both', 'WITH RECURSIVE a(n) AS (SELECT 1 FROM flag WHERE id = 1 UNION SELECT e.dst FROM a JOIN e ON e.src = a.n), b(n, d) AS (SELECT n, 0 FROM a UNION ALL SELECT e.dst, b.d + 1 FROM b JOIN e ON e.src = b.n WHERE b.d < 2) CYCLE n SET again USING path, c(n, pay) AS (SELECT id, pay FROM emp WHERE boss IS NULL UNION SELECT emp.id, emp.pay FROM c JOIN emp ON emp.boss = c.n) SELECT b.n, b.d, b.again, c.pay FROM b LEFT JOIN c USING (n)');
 SELECT oracle.make('r_tested', 'SELECT id, name FROM emp WHERE id IN (WITH RECURSIVE r(n) AS (SELECT dst FROM e WHERE src = 1 UNION SELECT e.dst FROM r JOIN e ON e.src = r.n) SELECT n FROM r)');
 SELECT oracle.make('r_same_name', 'SELECT a.n, b.n AS m FROM (WITH RECURSIVE r(n) AS (SELECT 1 FROM flag WHERE id = 1 UNION SELECT e.dst FROM (SELECT n FROM r) q JOIN e ON e.src = q.n) SELECT n FROM r) a JOIN (WITH RECURSIVE r(n) AS (SELECT 2 FROM flag WHERE id = 1 UNION SELECT e.dst FROM (SELECT n FROM r) q JOIN e ON e.src = q.n) SELECT n FROM r) b ON a.n <= b.n');
+SELECT oracle.make('r_outer_with', 'WITH s AS (SELECT src, dst, w FROM e WHERE w < 6) SELECT q.n, count(*) FROM (WITH RECURSIVE r(n, d) AS (SELECT src, 0 FROM s UNION ALL SELECT s.dst, r.d + 1 FROM r JOIN s ON s.src = r.n WHERE r.d < 3) SELECT n FROM r) q GROUP BY q.n');
+SELECT oracle.make('r_outer_with_anew', 'WITH s AS (SELECT src, dst, w FROM e WHERE w < 6) SELECT q.n, q.again FROM (SELECT * FROM (WITH RECURSIVE r(n) AS (SELECT src FROM s UNION ALL SELECT s.dst FROM r JOIN s ON s.src = r.n) CYCLE n SET again USING path SELECT n, again FROM r) x) q WHERE q.n IN (SELECT dst FROM s)');
+SELECT oracle.make('r_within', 'WITH RECURSIVE r(n, d) AS (SELECT 1, 0 FROM flag WHERE id = 1 UNION ALL SELECT q.n, q.d + 1 FROM (WITH RECURSIVE i(n, d) AS (SELECT n, d FROM r UNION SELECT e.dst, i.d FROM i JOIN e ON e.src = i.n) SELECT n, d FROM i) q WHERE q.d < 2) SELECT n, d FROM r');
 SELECT oracle.make('r_record', 'WITH RECURSIVE r(n) AS (SELECT 1 FROM flag WHERE id = 1 UNION ALL SELECT e.dst FROM r JOIN e ON e.src = r.n) CYCLE n SET again USING path SELECT n, path::text FROM r');
 SELECT name, value FROM oracle.cases, pgtrickle.explain_st(name) WHERE property LIKE 'step%: method' AND value LIKE ANY (ARRAY['derivations%', 'run anew%']) ORDER BY id;
-SELECT pgtrickle.drop_stream_table('r_record') IS NOT NULL AS dropped;
-DELETE FROM oracle.cases WHERE name = 'r_record';
+SELECT oracle.make('r_correlated', 'SELECT id FROM emp WHERE EXISTS (WITH RECURSIVE r(n) AS (SELECT emp.boss UNION SELECT x.boss FROM r JOIN emp x ON x.id = r.n) SELECT FROM r WHERE n = 2)');
+SELECT count(pgtrickle.drop_stream_table(name)) AS dropped FROM oracle.cases WHERE name IN ('r_record', 'r_correlated');
+DELETE FROM oracle.cases WHERE name IN ('r_record', 'r_correlated');
 SELECT * FROM oracle.check();
 
 -- a cycle, closed and opened; the way to a node that has another way; and all

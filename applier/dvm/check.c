@@ -878,7 +878,7 @@ check_recursions(Check *c, const Query *expanded)
 
 	if (misfit != NULL)
 		full_only(c, psprintf("the recursive query \"%s\"", misfit),
-				  "It refers to a query that contains it.", -1);
+				  "It refers to columns of a query that contains it.", -1);
 }
 
 /* Windows and limits keep their columns in a table. */

@@ -104,47 +104,34 @@ typedef struct Numbering
 {
 	int			n;				/* recursive CTEs met */
 	int			wanted;			/* 0: number them all */
+	List	   *levels;			/* of Query*, innermost first */
 	Query	   *found;			/* the one wanted, by itself */
 	const char *misfit;
 } Numbering;
 
+/* Does the CTE refer to columns of a query around it? */
 static bool
-outer_cte_walker(Node *node, int *depth)
+is_correlated(const CommonTableExpr *cte, List *levels)
 {
-	if (node == NULL)
-		return false;
-	if (IsA(node, RangeTblEntry))
-	{
-		RangeTblEntry *rte = (RangeTblEntry *) node;
-
-		return rte->rtekind == RTE_CTE && (int) rte->ctelevelsup > *depth;
-	}
-	if (IsA(node, Query))
-	{
-		bool		found;
-
-		(*depth)++;
-		found = query_tree_walker((Query *) node, outer_cte_walker, depth,
-								  QTW_EXAMINE_RTES_BEFORE);
-		(*depth)--;
-		return found;
-	}
-	return expression_tree_walker(node, outer_cte_walker, depth);
+	for (int up = 1; up <= list_length(levels); up++)
+		if (contain_vars_of_level(cte->ctequery, up))
+			return true;
+	return false;
 }
 
-/* Does the query refer to WITH of a query that contains it? */
-static bool
-uses_outer_cte(Query *query)
+static TupleDesc
+target_desc(const Query *query)
 {
-	int			depth = 0;
+	List	   *exprs;
+	List	   *names;
 
-	return query_tree_walker(query, outer_cte_walker, &depth,
-							 QTW_EXAMINE_RTES_BEFORE);
+	pgt_compile_output(query, &exprs, &names);
+	return pgt_exprs_desc(exprs, names);
 }
 
 /* WITH as owner has it, SELECT all columns FROM the CTE. */
 static Query *
-alone(const Query *owner, const CommonTableExpr *cte)
+select_cte(const Query *owner, const CommonTableExpr *cte)
 {
 	Query	   *query = pgt_qtree_select();
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
@@ -177,6 +164,35 @@ alone(const Query *owner, const CommonTableExpr *cte)
 	return query;
 }
 
+/* WITH as owner has it, SELECT all columns FROM a query one level below. */
+static Query *
+wrap(const Query *owner, Query *below)
+{
+	Query	   *query = pgt_qtree_select();
+	TupleDesc	desc = target_desc(below);
+
+	query->cteList = copyObject(owner->cteList);
+	query->hasRecursive = owner->hasRecursive;
+	pgt_qtree_add_from(query, pgt_qtree_subquery(below, "below",
+												 pgt_qtree_names(desc), false));
+	for (int i = 1; i <= desc->natts; i++)
+		pgt_qtree_add_target(query, (Node *) pgt_qtree_var(1, desc, i, i),
+							 NameStr(TupleDescAttr(desc, i - 1)->attname));
+	return query;
+}
+
+/* The CTE within all the WITH that it may refer to, each as far away as it is. */
+static Query *
+alone(List *levels, const CommonTableExpr *cte)
+{
+	Query	   *query = select_cte(linitial(levels), cte);
+	ListCell   *lc;
+
+	for_each_from(lc, levels, 1)
+		query = wrap(lfirst(lc), query);
+	return query;
+}
+
 static void
 number_ctes(Query *query, Numbering *n)
 {
@@ -193,10 +209,8 @@ number_ctes(Query *query, Numbering *n)
 			cte->location = n->n;
 		if (n->wanted != 0 && n->wanted != n->n)
 			continue;
-		n->found = alone(query, cte);
-		if (n->misfit == NULL &&
-			(uses_outer_cte(n->found) ||
-			 contain_vars_of_level((Node *) n->found, 1)))
+		n->found = alone(n->levels, cte);
+		if (n->misfit == NULL && is_correlated(cte, n->levels))
 			n->misfit = cte->ctename;
 	}
 }
@@ -208,8 +222,11 @@ number_walker(Node *node, Numbering *n)
 		return false;
 	if (!IsA(node, Query))
 		return expression_tree_walker(node, number_walker, n);
+	n->levels = lcons(node, n->levels);
 	number_ctes((Query *) node, n);
-	return query_tree_walker((Query *) node, number_walker, n, 0);
+	query_tree_walker((Query *) node, number_walker, n, 0);
+	n->levels = list_delete_first(n->levels);
+	return false;
 }
 
 void
@@ -267,16 +284,6 @@ find_relations_walker(Node *node, List **found)
 			*found = lappend(*found, rte);
 	}
 	return query_tree_walker((Query *) node, find_relations_walker, found, 0);
-}
-
-static TupleDesc
-target_desc(const Query *query)
-{
-	List	   *exprs;
-	List	   *names;
-
-	pgt_compile_output(query, &exprs, &names);
-	return pgt_exprs_desc(exprs, names);
 }
 
 static PgtOp *
