@@ -52,6 +52,7 @@ REGRESS = \
 	alter_readers \
 	api_coordination \
 	api_bulk \
+	append_only \
 	frontier \
 	refresh_transactions \
 	refresh_reads \

@@ -47,7 +47,7 @@ SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', diamond_consi
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', diamond_schedule_policy => 'lazy');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', cdc_mode => 'wal');
 SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', cdc_mode => 'pigeon');
-SELECT pgtrickle.create_stream_table('x', 'SELECT id FROM orders', append_only => true);
+SELECT pgtrickle.create_stream_table('x', 'SELECT count(*) AS n FROM orders', append_only => true);
 SELECT pgtrickle.create_stream_table(NULL, 'SELECT id FROM orders');
 SELECT pgtrickle.create_stream_table('x', NULL);
 SELECT pgtrickle.create_stream_table('', 'SELECT id FROM orders');

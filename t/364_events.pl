@@ -101,6 +101,21 @@ sql(q{
 my $growth = heard('buffer_growth_warning', '');
 is(field($growth, 'source') . ' ' . field($growth, 'pending_changes'), 'public.heap 100', 'of which source, and how much');
 
+sql(q{
+	CREATE TABLE log (id int, v int);
+	INSERT INTO log SELECT i, i FROM generate_series(1, 200) i;
+	SELECT pgtrickle.create_stream_table('public.appended', 'SELECT id, v FROM log WHERE v > 0', 'continuous', append_only => true);
+	INSERT INTO log VALUES (-1, 1), (-1, 1), (-2, 2);
+});
+wait_caught_up($node, 'postgres', 'public.appended');
+is(sql(q{SELECT is_append_only FROM pgtrickle.pgt_stream_tables WHERE pgt_name = 'appended'}), 't', 'insertions only');
+sql('UPDATE log SET v = 3 WHERE id = -2; INSERT INTO log VALUES (-3, 3)');
+heard('append_only_reverted', 'public.appended');
+wait_caught_up($node, 'postgres', 'public.appended');
+is(sql(q{SELECT is_append_only FROM pgtrickle.pgt_stream_tables WHERE pgt_name = 'appended'}), 'f', 'an update ends it');
+sql('DELETE FROM log WHERE id = -1');
+wait_caught_up($node, 'postgres', 'public.appended');
+
 # ---- coordination ----
 
 sql(q{SELECT pgtrickle.gate_source('heap', false)});

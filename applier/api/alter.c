@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 
 #include "applier/api/alter.h"
+#include "applier/api/append_only.h"
 #include "applier/api/create.h"
 #include "applier/api/ddl.h"
 #include "applier/api/names.h"
@@ -94,6 +95,11 @@ pgt_alter_settings(PgtStreamTable *st, const PgtOptions *o)
 		st->diamond_schedule_policy = o->diamond_schedule_policy;
 	if (o->cdc_mode != NULL)
 		st->requested_cdc_mode = o->cdc_mode;
+	if (o->has_append_only)
+		st->append_only = o->append_only;
+	if (st->append_only && (o->has_append_only || o->refresh_mode != NULL))
+		pgt_append_only_check(pgt_query_expand(pgt_refresh_load_query(st)),
+							  st->effective_mode);
 	pgt_stream_table_update(st);
 	CommandCounterIncrement();
 	if (o->cdc_mode != NULL)
@@ -240,6 +246,8 @@ pgt_alter_query(PgtStreamTable *st, const char *query)
 
 	if (equal(q->query, pgt_refresh_load_query(st)))
 		return false;
+	if (st->append_only)
+		pgt_append_only_check(q->expanded, q->effective_mode);
 	pgt_state_drop_all(st->pgt_id);
 	empty_table(st, "the query of a stream table was changed");
 	drop_identity_index(st);
@@ -405,6 +413,7 @@ pgt_alter(PG_FUNCTION_ARGS)
 		.diamond_schedule_policy = text_arg(fcinfo, 8),
 		.cdc_mode = text_arg(fcinfo, 9),
 		.append_only = !PG_ARGISNULL(10) && PG_GETARG_BOOL(10),
+		.has_append_only = !PG_ARGISNULL(10),
 	};
 
 	pgt_options_check(&o);

@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "applier/api/append_only.h"
 #include "applier/api/create.h"
 #include "applier/api/names.h"
 #include "applier/capture/capture.h"
@@ -164,6 +165,7 @@ new_stream_table(const PgtPlannedQuery *q, Oid relid, const PgtOptions *o)
 	st->diamond_consistency = o->diamond_consistency ? o->diamond_consistency : "atomic";
 	st->diamond_schedule_policy = o->diamond_schedule_policy ? o->diamond_schedule_policy : "fastest";
 	st->requested_cdc_mode = o->cdc_mode;
+	st->append_only = o->append_only;
 	st->created_at = st->updated_at = GetCurrentTimestamp();
 	st->relid = relid;
 	st->status = "INITIALIZING";
@@ -212,6 +214,8 @@ pgt_create_stream_table(const char *name, const char *query,
 
 	pgt_name_for_create(name, false, &schema, &relname);
 	q = pgt_plan_query_for(query, options->refresh_mode);
+	if (options->append_only)
+		pgt_append_only_check(q->expanded, q->effective_mode);
 	st = new_stream_table(q, pgt_create_storage(q, schema, relname), options);
 	pgt_stream_table_insert(st);
 	CommandCounterIncrement();

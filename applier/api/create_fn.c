@@ -70,6 +70,7 @@ take_options(FunctionCallInfo fcinfo, PgtOptions *o)
 	o->diamond_schedule_policy = text_arg(fcinfo, ARG_DIAMOND_POLICY);
 	o->cdc_mode = text_arg(fcinfo, ARG_CDC);
 	o->append_only = !PG_ARGISNULL(ARG_APPEND_ONLY) && PG_GETARG_BOOL(ARG_APPEND_ONLY);
+	o->has_append_only = o->append_only;	/* false is the default: resets nothing */
 	pgt_options_check(o);
 }
 

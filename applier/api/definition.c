@@ -42,6 +42,8 @@ pgt_export_definition(PG_FUNCTION_ARGS)
 	append_argument(&buf, "diamond_schedule_policy", st->diamond_schedule_policy);
 	if (st->requested_cdc_mode != NULL)
 		append_argument(&buf, "cdc_mode", st->requested_cdc_mode);
+	if (st->append_only)
+		appendStringInfoString(&buf, ",\n    append_only => true");
 	appendStringInfoString(&buf, ");");
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(buf.data, buf.len));
 }

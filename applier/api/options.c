@@ -96,11 +96,6 @@ pgt_options_check(PgtOptions *o)
 	check_cdc_mode(o);
 	check_diamond(o);
 	check_schedule(o);
-	if (o->append_only)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("append_only is not supported yet"),
-				 errhint("Leave append_only at false: insertions are cheap without it.")));
 }
 
 static void

@@ -17,6 +17,7 @@ typedef struct PgtOptions
 	char	   *diamond_schedule_policy;
 	char	   *cdc_mode;
 	bool		append_only;
+	bool		has_append_only;	/* given at all */
 } PgtOptions;
 
 /*

@@ -305,3 +305,58 @@ pgt_apply_delta(Oid st_relid, Tuplestorestate *delta, TupleDesc deltadesc,
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 }
+
+static bool
+only_insertions(Tuplestorestate *delta, TupleTableSlot *slot)
+{
+	int			col = slot->tts_tupleDescriptor->natts;
+
+	tuplestore_select_read_pointer(delta, 0);
+	tuplestore_rescan(delta);
+	while (pgt_next_row(delta, slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetInt64(slot_getattr(slot, col, &isnull)) < 0)
+			return false;
+	}
+	return true;
+}
+
+bool
+pgt_apply_appends(Oid st_relid, Tuplestorestate *delta, TupleDesc deltadesc,
+				  Tuplestorestate *out, PgtRunResult *result)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "apply",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(deltadesc, &TTSOpsMinimalTuple);
+	bool		fits = only_insertions(delta, slot);
+
+	if (fits)
+	{
+		Application a = {.deltadesc = deltadesc};
+		MemoryContext row = AllocSetContextCreate(cxt, "apply row", ALLOCSET_DEFAULT_SIZES);
+
+		a.target = pgt_target_open(st_relid, deltadesc, out, result);
+		tuplestore_rescan(delta);
+		while (pgt_next_row(delta, slot))
+		{
+			int64		weight;
+			MinimalTuple image;
+
+			CHECK_FOR_INTERRUPTS();
+			MemoryContextReset(row);
+			MemoryContextSwitchTo(row);
+			image = delta_image(&a, slot, &weight);
+			MemoryContextSwitchTo(cxt);
+			pgt_target_insert(a.target, image, weight);
+		}
+		pgt_target_close(a.target);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+	return fits;
+}

@@ -150,6 +150,9 @@ typedef struct PgtRunResult
  * weight), for the buffer of stream tables that read it; the descriptor is
  * pgt_program_output_desc.  Errors leave it to the transaction to undo.
  */
+/* From the next run on: take the result's delta for insertions, if it is so. */
+extern void pgt_program_expect_appends(PgtProgram *program, bool appends);
+
 extern void pgt_program_run(PgtProgram *program, PgtSourceDelta *deltas,
 							int ndeltas, Tuplestorestate *out,
 							PgtRunResult *result);

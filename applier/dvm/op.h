@@ -217,6 +217,11 @@ extern void pgt_state_truncate(Oid state_relid);
 extern void pgt_apply_delta(Oid st_relid, Tuplestorestate *delta,
 							TupleDesc deltadesc, Tuplestorestate *out,
 							PgtRunResult *result);
+/* The same for a delta of insertions, row by row as they come; false, and
+ * nothing done, when there is a deletion among them. */
+extern bool pgt_apply_appends(Oid st_relid, Tuplestorestate *delta,
+							  TupleDesc deltadesc, Tuplestorestate *out,
+							  PgtRunResult *result);
 /* difference.c: make the stored rows equal the rows in "rows" (no weight
  * column), touching only what differs by image. */
 extern void pgt_apply_difference(Oid st_relid, Tuplestorestate *rows,

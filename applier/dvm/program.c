@@ -603,9 +603,18 @@ run_steps(PgtRun *run, Tuplestorestate *out, PgtRunResult *result)
 	if (delta_of(run, program->top) == NULL)
 		return;
 	pgt_engine_begin_write();
-	pgt_apply_delta(program->st_relid, delta_of(run, program->top),
-					program->output_desc, out, result);
+	if (!program->appends ||
+		!pgt_apply_appends(program->st_relid, delta_of(run, program->top),
+						   program->output_desc, out, result))
+		pgt_apply_delta(program->st_relid, delta_of(run, program->top),
+						program->output_desc, out, result);
 	pgt_engine_end_write();
+}
+
+void
+pgt_program_expect_appends(PgtProgram *program, bool appends)
+{
+	program->appends = appends;
 }
 
 static void

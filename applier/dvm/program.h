@@ -36,6 +36,7 @@ struct PgtProgram
 	Oid			st_relid;
 	bool		differential;
 	bool		running;
+	bool		appends;		/* the result is expected to grow only */
 	Query	   *expanded;
 	TupleDesc	row_desc;		/* the stream table's columns */
 	TupleDesc	output_desc;	/* and the weight */

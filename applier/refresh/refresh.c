@@ -65,6 +65,7 @@ typedef struct Refresh
 	int			ngroup;
 	bool		from_elsewhere; /* the stored frontier means nothing here */
 	const char *full_reason;	/* why FULL, when it is */
+	bool		not_only_inserted;	/* a source had an update or a deletion */
 	Tuplestorestate *passed_on; /* the stream table's own delta, for readers */
 	instr_time	start;
 } Refresh;
@@ -277,6 +278,7 @@ read_deltas(Refresh *r)
 		d->changes = read.changes;
 		r->changes += read.changes;
 		r->recorded += read.recorded;
+		r->not_only_inserted |= read.updates_or_deletes || read.truncated;
 		if (read.lost && pgt_handover_note_lost(d->relid))
 			pgt_schedule_notice_at_commit();
 		if (read.lost)
@@ -569,6 +571,22 @@ is_known(Refresh *r, char *why, PgtRefreshResult *result)
 	return false;
 }
 
+/* Its program is compiled anew next time, without the expectation. */
+static void
+end_append_only(Refresh *r, PgtRefreshResult *result)
+{
+	r->st->append_only = false;
+	pgt_stream_table_update(r->st);
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+	pgt_program_expect_appends(r->program, false);
+	result->append_only_reverted = true;
+	ereport(r->by_scheduler ? LOG : NOTICE,
+			(errmsg("stream table \"%s\" is not append_only any more", r->st->name),
+			 errdetail("Rows of a source were updated or deleted."),
+			 errhint("pgtrickle.alter_stream_table(..., append_only => true) makes it so again.")));
+}
+
 /* What there is to do under the snapshot; locks and identity are held. */
 static void
 refresh_under_snapshot(Refresh *r, PgtRefreshResult *result)
@@ -579,6 +597,10 @@ refresh_under_snapshot(Refresh *r, PgtRefreshResult *result)
 	action = choose_action(r);
 	result->action = action;
 	result->changes_consumed = r->changes;
+	if (r->st->append_only && r->not_only_inserted)
+		end_append_only(r, result);
+	if (r->st->append_only)
+		pgt_program_expect_appends(r->program, true);
 	if (strcmp(action, "NO_DATA") != 0)
 	{
 		run_action(r, action, result);

@@ -23,6 +23,7 @@ typedef struct PgtRefreshResult
 	int64		changes_consumed;
 	double		duration_ms;
 	const char *reason;			/* why this action, or NULL */
+	bool		append_only_reverted;	/* it is append_only no more */
 } PgtRefreshResult;
 
 /*

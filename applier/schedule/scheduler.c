@@ -476,6 +476,8 @@ finish_ok(PgtNode *node, const PgtJobShare *share, double duration_ms)
 		note_consumed(node, share);
 		adapt_interval(node, duration_ms);
 	}
+	if (share->append_only_reverted)
+		keep_event("append_only_reverted", node, NULL, 0);
 	if (share->rows_inserted > 0 || share->rows_deleted > 0)
 	{
 		node->refreshes++;

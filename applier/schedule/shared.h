@@ -126,6 +126,7 @@ typedef struct PgtJob
 typedef struct PgtJobShare
 {
 	bool		no_data;
+	bool		append_only_reverted;
 	int64		rows_inserted;
 	int64		rows_deleted;
 	int64		changes_consumed;

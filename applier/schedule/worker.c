@@ -75,6 +75,7 @@ store_results(PgtJob *job, PgtJobShare *shares, const PgtRefreshResult *results)
 		const PgtRefreshResult *r = &results[i];
 
 		shares[i].no_data = strcmp(r->action, "NO_DATA") == 0;
+		shares[i].append_only_reverted = r->append_only_reverted;
 		shares[i].rows_inserted = r->rows_inserted;
 		shares[i].rows_deleted = r->rows_deleted;
 		shares[i].changes_consumed = r->changes_consumed;
