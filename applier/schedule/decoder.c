@@ -42,9 +42,14 @@ static int	failures = 0;
 /* ---- the scheduler's side ---- */
 
 void
-pgt_decoder_look(void)
+pgt_decoder_look(bool by_user)
 {
 	wanted = pgt_wal_decoder_wanted();
+	if (by_user)
+	{
+		failures = 0;
+		next_try = 0;
+	}
 	pgt_wal_tell();
 }
 

@@ -7,8 +7,9 @@
 #include "postgres.h"
 #include "utils/timestamp.h"
 
-/* In a transaction, when the catalog may have changed: is a decoder wanted? */
-extern void pgt_decoder_look(void);
+/* In a transaction, when the catalog may have changed: is a decoder wanted?
+ * by_user: what kept it from starting may be gone, it is tried at once. */
+extern void pgt_decoder_look(bool by_user);
 /* Outside of one: start it where it is wanted and does not run.  Returns when
  * to call again, DT_NOEND: when the latch is set. */
 extern TimestampTz pgt_decoder_supervise(TimestampTz now);

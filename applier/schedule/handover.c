@@ -529,7 +529,7 @@ run_step(const Move *move)
 		set_lock_timeout();
 		done = take_step(move);
 		if (done)
-			pgt_decoder_look();
+			pgt_decoder_look(false);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}

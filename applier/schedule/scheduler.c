@@ -346,7 +346,7 @@ reload(bool outside)
 	begin_transaction();
 	check_extension();
 	self.graph = pgt_graph_load(TopMemoryContext, old);
-	pgt_decoder_look();
+	pgt_decoder_look(outside);
 	commit_transaction();
 	self.watch_at = 0;
 	pgt_handover_look(outside);
