@@ -102,6 +102,8 @@ for (1 .. 500)
 	last if $taken;
 }
 ok($taken, 'a stranger has the slot\'s name');
+ok($node->poll_query_until('postgres', q{SELECT severity = 'ERROR' AND detail = 'nothing decodes for 1 sources' FROM pgtrickle.health_check() WHERE check_name = 'decoder_running'}),
+	'health_check sees that nothing decodes');
 sql(q{UPDATE src SET v = v + 100; DELETE FROM src WHERE id = 5});
 wait_cdc_mode($node, 'postgres', 'src', 'TRIGGER');
 blocked('^(no decoder has run|the replication slot was lost)', 'a decoder that does not come back: triggers again, and why');
