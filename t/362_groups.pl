@@ -171,6 +171,18 @@ my ($rc, undef, $err) = $node->psql('postgres', q{SELECT pgtrickle.create_refres
 like($err, qr/"ga" is a member of refresh group "pair" already/, 'a member of one group only');
 ($rc, undef, $err) = $node->psql('postgres', q{SELECT pgtrickle.create_refresh_group('other', '{public.left1,public.top}', 'serializable')});
 like($err, qr/invalid isolation: "serializable"/, 'one isolation only');
+# by hand: the group, in this transaction, or none of it
+sql(q{SELECT pgtrickle.gate_source('a', false); INSERT INTO a VALUES (9); INSERT INTO b VALUES (9)});
+is(sql(q{SELECT action, rows_inserted FROM pgtrickle.refresh_stream_table('public.gb')}), 'DIFFERENTIAL|1', 'a refresh by hand of one member');
+equals_query($node, 'postgres', $_, 'refreshed with its group') for qw(public.ga public.gz public.gb);
+is(sql(q{SELECT count(DISTINCT frontier::text) FROM pgtrickle.pgt_stream_tables WHERE pgt_name IN ('ga', 'gz', 'gb')}), '1', 'under one snapshot');
+is(sql(q{SELECT count(DISTINCT start_time) FROM pgtrickle._history WHERE initiated_by = 'MANUAL' AND stream_table IN ('public.ga', 'public.gz', 'public.gb')}),
+	'1', 'at once');
+sql(q{SELECT pgtrickle.alter_stream_table('public.gz', enabled => false); INSERT INTO b VALUES (10)});
+(undef, undef, $err) = $node->psql('postgres', q{SELECT pgtrickle.refresh_stream_table('public.gb')});
+like($err, qr/stream table public\.gz of the same refresh group is suspended/, 'or none of it');
+sql(q{SELECT pgtrickle.resume_stream_table('public.gz'); SELECT pgtrickle.ungate_source('a')});
+wait_caught_up($node, 'postgres', $_) for qw(public.ga public.gz public.gb);
 sql(q{SELECT pgtrickle.drop_refresh_group('pair')});
 is(sql(q{SELECT count(*) FROM pgtrickle.refresh_groups()}), '0', 'dropped');
 sql('INSERT INTO a VALUES (8)');

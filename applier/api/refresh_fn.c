@@ -10,7 +10,10 @@
 #include "utils/builtins.h"
 
 #include "applier/api/names.h"
+#include "applier/catalog/coordination.h"
 #include "applier/refresh/refresh.h"
+#include "applier/schedule/graph.h"
+#include "applier/schedule/units.h"
 
 PG_FUNCTION_INFO_V1(pgt_refresh);
 
@@ -38,6 +41,61 @@ mode_arg(FunctionCallInfo fcinfo, const PgtStreamTable *st)
 	return PGT_REFRESH_DIFFERENTIAL;
 }
 
+/* ---- members of refresh groups ---- */
+
+static bool
+in_refresh_group(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, pgt_refresh_group_all(NULL))
+		if (list_member_oid(((PgtRefreshGroup *) lfirst(lc))->members, relid))
+			return true;
+	return false;
+}
+
+static void
+refuse_suspended_members(const PgtGraph *graph, const int *members, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (graph->nodes[members[i]].status == PGT_NODE_SUSPENDED)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("stream table %s of the same refresh group is suspended",
+							graph->nodes[members[i]].name),
+					 errhint("Use pgtrickle.resume_stream_table to resume it.")));
+}
+
+/* All that belong together, in their order; false when it belongs to nobody. */
+static bool
+refresh_with_group(const PgtStreamTable *st, PgtRefreshResult *result)
+{
+	PgtGraph   *graph;
+	PgtNode    *node;
+	const int  *members;
+	int			n;
+	int64	   *ids;
+	PgtRefreshResult *results;
+
+	if (!in_refresh_group(st->relid))
+		return false;
+	graph = pgt_graph_load(CurrentMemoryContext, NULL);
+	node = pgt_graph_find(graph, st->pgt_id);
+	if (node == NULL || node->unit < 0)
+		return false;
+	members = pgt_units_members(graph, node, &n);
+	refuse_suspended_members(graph, members, n);
+	ids = palloc(sizeof(int64) * n);
+	results = palloc0(sizeof(PgtRefreshResult) * n);
+	for (int i = 0; i < n; i++)
+		ids[i] = graph->nodes[members[i]].pgt_id;
+	pgt_refresh_group_in_transaction(ids, n, "MANUAL", results);
+	for (int i = 0; i < n; i++)
+		if (ids[i] == st->pgt_id)
+			*result = results[i];
+	return true;
+}
+
 Datum
 pgt_refresh(PG_FUNCTION_ARGS)
 {
@@ -61,9 +119,11 @@ pgt_refresh(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream table \"%s\" is suspended", st->name),
 				 errhint("Use pgtrickle.resume_stream_table to resume it.")));
-	pgt_refresh_in_transaction(st->pgt_id, mode_arg(fcinfo, st),
-							   PG_ARGISNULL(2) || PG_GETARG_BOOL(2), "MANUAL",
-							   &result);
+	if (!PG_ARGISNULL(1) || !(PG_ARGISNULL(2) || PG_GETARG_BOOL(2)) ||
+		!refresh_with_group(st, &result))
+		pgt_refresh_in_transaction(st->pgt_id, mode_arg(fcinfo, st),
+								   PG_ARGISNULL(2) || PG_GETARG_BOOL(2), "MANUAL",
+								   &result);
 
 	values[0] = CStringGetTextDatum(result.action);
 	values[1] = Int64GetDatum(result.rows_inserted);

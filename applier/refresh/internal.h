@@ -52,12 +52,19 @@ typedef struct PgtGroupMember
 	PgtRefreshResult result;
 } PgtGroupMember;
 
+typedef enum PgtGroupCaller
+{
+	PGT_GROUP_WORKER,			/* waits for nobody, is held by gates */
+	PGT_GROUP_SESSION			/* waits, and passes gates */
+} PgtGroupCaller;
+
 /*
  * Refresh the members, in the order given (upstream first), under one
- * snapshot: all locks first, then the snapshot, then each.  Waits for nobody;
- * where it cannot have a lock, or a gate holds a member, all are SKIPPED.
- * *current: the member under way, for whoever catches an error.
+ * snapshot: all locks first, then the snapshot, then each.  Where it cannot
+ * have a lock, or a gate holds a member, all are SKIPPED.  *current: the member
+ * under way, for whoever catches an error.
  */
-extern void pgt_refresh_run_group(PgtGroupMember *members, int n, int *current);
+extern void pgt_refresh_run_group(PgtGroupMember *members, int n,
+								  PgtGroupCaller caller, int *current);
 
 #endif							/* PGT_REFRESH_INTERNAL_H */

@@ -773,26 +773,28 @@ compare_ids(const void *a, const void *b)
 
 /* Refresh locks in order of id, then those on tables. */
 static const char *
-lock_group(Refresh *r, PgtGroupMember *members, int n, int *current)
+lock_group(Refresh *r, PgtGroupMember *members, int n, PgtGroupCaller caller,
+		   int *current)
 {
 	int64	   *ids = palloc(sizeof(int64) * n);
+	bool		patient = caller == PGT_GROUP_SESSION;
 
 	for (int i = 0; i < n; i++)
 		ids[i] = members[i].pgt_id;
 	qsort(ids, n, sizeof(int64), compare_ids);
 	for (int i = 0; i < n; i++)
-		if (!pgt_lock_refresh(ids[i], false))
+		if (!pgt_lock_refresh(ids[i], patient))
 			return "another refresh of a member is running";
 	for (*current = 0; *current < n; (*current)++)
 	{
 		Refresh    *one = &r[*current];
 
-		if (!load(one, members[*current].pgt_id, members[*current].mode, false))
+		if (!load(one, members[*current].pgt_id, members[*current].mode, patient))
 			return "a table that a member reads or writes is locked by another session";
 		if (is_immediate(one->st))
 			return "a member is maintained by its writers now";
 		one->full_reason = members[*current].reason;
-		one->by_scheduler = true;
+		one->by_scheduler = !patient;
 	}
 	return NULL;
 }
@@ -887,7 +889,8 @@ refresh_members(Refresh *r, PgtGroupMember *members, int n, int *current)
 }
 
 void
-pgt_refresh_run_group(PgtGroupMember *members, int n, int *current)
+pgt_refresh_run_group(PgtGroupMember *members, int n, PgtGroupCaller caller_kind,
+					  int *current)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "pg_trickle group refresh",
@@ -899,7 +902,7 @@ pgt_refresh_run_group(PgtGroupMember *members, int n, int *current)
 	*current = 0;
 	for (int i = 0; i < n; i++)
 		begin_result(&members[i].result, "SKIPPED");
-	skipped = lock_group(r, members, n, current);
+	skipped = lock_group(r, members, n, caller_kind, current);
 	if (skipped == NULL)
 		skipped = refresh_members(r, members, n, current);
 	MemoryContextSwitchTo(caller);
@@ -946,6 +949,27 @@ pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode, bool wait,
 	if (strcmp(result->action, "NO_DATA") == 0)
 		return;
 	record_history(pgt_id, initiated_by, start, result);
+	CommandCounterIncrement();
+}
+
+void
+pgt_refresh_group_in_transaction(const int64 *pgt_ids, int n,
+								 const char *initiated_by,
+								 PgtRefreshResult *results)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	PgtGroupMember *members = palloc0(sizeof(PgtGroupMember) * n);
+	int			current;
+
+	for (int i = 0; i < n; i++)
+		members[i].pgt_id = pgt_ids[i];
+	pgt_refresh_run_group(members, n, PGT_GROUP_SESSION, &current);
+	for (int i = 0; i < n; i++)
+	{
+		results[i] = members[i].result;
+		if (strcmp(results[i].action, "NO_DATA") != 0)
+			record_history(pgt_ids[i], initiated_by, start, &results[i]);
+	}
 	CommandCounterIncrement();
 }
 

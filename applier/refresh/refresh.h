@@ -35,6 +35,11 @@ extern void pgt_refresh_in_transaction(int64 pgt_id, PgtRefreshMode mode,
 									   bool wait, const char *initiated_by,
 									   PgtRefreshResult *result);
 
+/* The same for several, upstream first, under one snapshot: all or none. */
+extern void pgt_refresh_group_in_transaction(const int64 *pgt_ids, int n,
+											 const char *initiated_by,
+											 PgtRefreshResult *results);
+
 typedef struct PgtRefreshFailure
 {
 	int			member;			/* which of them failed */

@@ -110,7 +110,7 @@ run_members(Work *w)
 
 	w->current = 0;
 	if (w->n > 1)
-		pgt_refresh_run_group(w->members, w->n, &w->current);
+		pgt_refresh_run_group(w->members, w->n, PGT_GROUP_WORKER, &w->current);
 	else
 	{
 		pgt_refresh_run(only->pgt_id, only->mode, false, false, false, &only->result);
