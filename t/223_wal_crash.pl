@@ -73,12 +73,16 @@ SKIP:
 	for my $point (qw(decoded written stored committed flushed confirmed))
 	{
 		my $before = killed();
+		# nothing of before is left to be confirmed
+		$node->poll_query_until('postgres', q{SELECT confirmed_flush_lsn >= position FROM pg_replication_slots, pgtrickle.pgt_decoder});
 		$node->append_conf('postgresql.conf', "pg_trickle.crash_point = '$point'");
 		$node->reload;
 		$node->poll_query_until('postgres', 'SHOW pg_trickle.crash_point', $point);
 		my ($rc, $lsn) = $node->psql('postgres', qq{
+			BEGIN;
 			INSERT INTO src SELECT i % 10, i FROM generate_series(1, 50) i;
 			SELECT pg_current_wal_insert_lsn();
+			COMMIT;
 			UPDATE dim SET name = '$point' WHERE k = 3});
 		ok(wait_until(sub { killed() > $before }), "the decoder kills itself at \"$point\"");
 		my $offset = -s $node->logfile;

@@ -55,8 +55,9 @@
 #define IDLE_ADVANCE		(64 * 1024)
 #define IDLE_MS				10000
 #define UNSETTLED_MS		1000
-/* unflushed commits are flushed for at most so often */
-#define FLUSH_EVERY_MS		10
+/* between flushes for unflushed commits: at least so long, and twice as long
+ * as the last one took, so that they keep the disk busy a third of the time */
+#define FLUSH_PAUSE_US		1000
 #define RECORDS_PER_LOOK	1024
 
 typedef struct Decoder
@@ -65,7 +66,6 @@ typedef struct Decoder
 	PgtSpool   *spool;
 	XLogRecPtr	begin;			/* nothing before it comes out */
 	XLogRecPtr	saved;			/* position in pgt_decoder */
-	XLogRecPtr	confirmed;
 	/* a position whose commit is not known to be flushed; or invalid */
 	XLogRecPtr	unconfirmed;
 	XLogRecPtr	unconfirmed_commit;
@@ -75,7 +75,7 @@ typedef struct Decoder
 	bool		mixed;			/* ... and past and present may differ */
 	bool		unflushed;		/* commits wait to be flushed for */
 	MemoryContext pass;			/* reset at each step */
-	TimestampTz flushed_at;		/* when we did it last */
+	TimestampTz next_flush;		/* not before */
 } Decoder;
 
 static Decoder self;
@@ -194,7 +194,12 @@ pgt_wal_begin(void)
 	pgt_wal_watch_running();
 	self.begin = start.position;
 	self.saved = start.position;
-	self.confirmed = MyReplicationSlot->data.confirmed_flush;
+	/* what a decoder before us had written and not confirmed */
+	if (MyReplicationSlot->data.confirmed_flush < start.position)
+	{
+		self.unconfirmed = start.position;
+		self.unconfirmed_commit = pgt_wal_end();
+	}
 	self.pass = AllocSetContextCreate(TopMemoryContext, "pg_trickle decoder pass",
 									  ALLOCSET_DEFAULT_SIZES);
 	self.mixed = true;
@@ -276,7 +281,6 @@ confirm(void)
 	PGT_CRASH_POINT("flushed");
 	LogicalConfirmReceivedLocation(self.unconfirmed);
 	PGT_CRASH_POINT("confirmed");
-	self.confirmed = self.unconfirmed;
 	self.unconfirmed = InvalidXLogRecPtr;
 }
 
@@ -365,24 +369,26 @@ decode_until(XLogRecPtr end)
 /* ---- sleeping ---- */
 
 /* Unflushed commits: flush for them, but not for each one. */
-static bool
+static void
 flush_if_due(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz end;
 
-	if (!TimestampDifferenceExceeds(self.flushed_at, now, FLUSH_EVERY_MS))
-		return false;
-	self.unflushed = false;
-	self.flushed_at = now;
+	if (start < self.next_flush)
+		return;
 	(void) pgt_wal_end();
-	return true;
+	end = GetCurrentTimestamp();
+	self.next_flush = end + Max(FLUSH_PAUSE_US, 2 * (end - start));
+	self.unflushed = false;
 }
 
 static long
 sleep_for(bool watching)
 {
 	if (self.unflushed)
-		return FLUSH_EVERY_MS;
+		return TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+											   self.next_flush);
 	if (watching || !XLogRecPtrIsInvalid(self.unconfirmed))
 		return UNSETTLED_MS;
 	return IDLE_MS;
@@ -426,7 +432,7 @@ pgt_wal_step(uint32 wait_event)
 	if (pg_atomic_exchange_u32(&pgt_wal_place->commits, PGT_WAL_CLEAN) == PGT_WAL_UNFLUSHED)
 		self.unflushed = true;
 	if (self.unflushed)
-		(void) flush_if_due();
+		flush_if_due();
 	if (!decode_until(GetFlushRecPtr(NULL)))
 		return PGT_WAL_LEAVE;
 	pg_atomic_write_u64(&pgt_wal_place->caught_up_at, GetCurrentTimestamp());
