@@ -63,6 +63,7 @@ REGRESS = \
 	dvm_sublinks \
 	dvm_correlated \
 	dvm_lateral \
+	dvm_outer_cost \
 	dvm_aggregates \
 	dvm_distinct \
 	dvm_union_all \

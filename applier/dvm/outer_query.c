@@ -380,6 +380,34 @@ select_left_join(Query *query, Place *p)
 	}
 }
 
+/*
+ * Is there a match?  A condition on the left row alone is asked first where
+ * nothing else ties the sides: else PostgreSQL would go through the right side
+ * for every left row to find out.
+ */
+static Node *
+has_match(const PgtOuterOp *o, const Place *p)
+{
+	PgtOuterOp	right_only = *o;
+	Place		q = *p;
+	BooleanTest *test = makeNode(BooleanTest);
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	if (!o->keyed || o->nkeys > 0 || o->left_quals == NIL)
+		return sub_select(matching_rows(p), EXISTS_SUBLINK);
+	right_only.quals = o->right_quals == NIL ? NULL :
+		(Node *) make_ands_explicit(o->right_quals);
+	q.o = &right_only;
+	foreach(lc, o->left_quals)
+		all = lappend(all, place(p, lfirst(lc)));
+	all = lappend(all, sub_select(matching_rows(&q), EXISTS_SUBLINK));
+	test->arg = (Expr *) make_andclause(all);
+	test->booltesttype = IS_TRUE;
+	test->location = -1;
+	return (Node *) test;
+}
+
 /* Left rows with what they find: of the new state, or of the delta. */
 static Query *
 left_with_matches(const PgtOuterOp *o, bool delta)
@@ -394,8 +422,8 @@ left_with_matches(const PgtOuterOp *o, bool delta)
 	else
 	{
 		add_input_columns(query, &p, 0);
-		exists = sub_select(matching_rows(&p),
-							o->kind == PGT_OUTER_SINGLE ? EXPR_SUBLINK : EXISTS_SUBLINK);
+		exists = o->kind == PGT_OUTER_SINGLE ?
+			sub_select(matching_rows(&p), EXPR_SUBLINK) : has_match(o, &p);
 		if (o->kind == PGT_OUTER_MARK || o->kind == PGT_OUTER_SINGLE)
 			pgt_qtree_add_target(query, exists,
 								 NameStr(TupleDescAttr(o->op.outdesc,

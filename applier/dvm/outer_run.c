@@ -143,6 +143,9 @@ choose(OuterRun *r, PgtOuterStep lookups, PgtOuterStep join, int64 ntouched)
 	PlannedStmt *one;
 	PlannedStmt *other;
 
+	/* without keys there is one question only, and it ends with a few rows */
+	if (r->o->keyed && r->o->nkeys == 0)
+		return lookups;
 	if (ntouched > PGT_SMALL_DELTA || r->many)
 		return join;
 	one = pgt_plan_statement(pgt_outer_plan(r->o, lookups, r->plans), ntouched);

@@ -131,4 +131,39 @@ sub _link_value
 	return { sql => '(SELECT ' . $rnd->pick('min', 'max') . "($c->{sql}::int8) $from)", type => 'int8' };
 }
 
+# what stands after LATERAL: a subquery of FROM that speaks of those before it
+sub _lateral
+{
+	my ($self, $outer) = @_;
+	my $rnd = $self->{rnd};
+	my $rel = $self->_link_relation or return;
+	my @inner = _scope($rel);
+	my @int = grep { $T{ $_->{type} }{kind} eq 'int' } @inner;
+	my $alias = $self->_alias;
+	my $from = "FROM $rel->{sql}" . $self->_link_conditions($outer, \@inner, 1);
+	my ($list, $tail, @cols) = ('', '');
+	my $how = @int ? $rnd->below(100) : 0;
+	if ($how < 45)
+	{
+		my @some = $rnd->sample(2, @{ $rel->{cols} });
+		my $n = 0;
+		@cols = map { { name => 'x' . ++$n, type => $_->{type}, amb => $_->{amb} } } @some;
+		$n = 0;
+		$list = join ', ', map { "$rel->{alias}.$_->{name} AS x" . ++$n } @some;
+	}
+	elsif ($how < 75)
+	{
+		$list = "count(*) AS x1, max($int[0]{sql}::int8) AS x2";
+		@cols = ({ name => 'x1', type => 'int8' }, { name => 'x2', type => 'int8' });
+	}
+	else
+	{
+		$list = "$int[0]{sql}::int8 AS x1";
+		$tail = " ORDER BY $int[0]{sql} LIMIT " . $rnd->pick(1, 1, 2);
+		@cols = ({ name => 'x1', type => 'int8' });
+	}
+	my $sub = "LATERAL (SELECT $list $from$tail) $alias";
+	return { sql => $rnd->chance(50) ? "CROSS JOIN $sub" : "LEFT JOIN $sub ON true", alias => $alias, cols => \@cols };
+}
+
 1;

@@ -251,6 +251,14 @@ sub _from
 		my ($item, @cols) = PgtOracle::Sets::from_item($self, \@scope, $sql !~ /,/);
 		if (defined $item) { $sql .= $item; push @scope, @cols; }
 	}
+	# not after a comma, whose left side it could not speak of; some are refused
+	my $lateral = $sql !~ /, / && $rnd->chance(8) ? $self->_lateral(\@scope) : undef;
+	if ($lateral)
+	{
+		$sql .= " $lateral->{sql}";
+		$state->{full} = 1;
+		push @scope, _scope($lateral);
+	}
 	return ($sql, @scope);
 }
 
