@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
@@ -190,22 +191,40 @@ dependencies_for(int64 pgt_id, const PgtQueryCheck *check)
 	return result;
 }
 
-/* Does "relid" read "target", directly or through other stream tables? */
-static bool
-reads(Oid relid, Oid target)
+/* How "relid" reads "target", directly or through other stream tables: the
+ * relations on the way, relid first; NIL when it does not. */
+static List *
+way_to(Oid relid, Oid target)
 {
 	PgtStreamTable *st;
 	ListCell   *lc;
 
 	if (relid == target)
-		return true;
+		return list_make1_oid(relid);
 	st = pgt_stream_table_by_relid(relid, true);
 	if (st == NULL)
-		return false;
+		return NIL;
 	foreach(lc, pgt_dependency_of(st->pgt_id))
-		if (reads(((PgtDependency *) lfirst(lc))->source_relid, target))
-			return true;
-	return false;
+	{
+		List	   *way = way_to(((PgtDependency *) lfirst(lc))->source_relid, target);
+
+		if (way != NIL)
+			return lcons_oid(relid, way);
+	}
+	return NIL;
+}
+
+static char *
+describe_way(const char *name, List *way)
+{
+	StringInfoData text;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "\"%s\"", name);
+	foreach(lc, way)
+		appendStringInfo(&text, " reads \"%s\"", get_rel_name(lfirst_oid(lc)));
+	return text.data;
 }
 
 static void
@@ -216,12 +235,13 @@ refuse_cycle(const PgtStreamTable *st, List *dependencies)
 	foreach(lc, dependencies)
 	{
 		Oid			source = ((PgtDependency *) lfirst(lc))->source_relid;
+		List	   *way = way_to(source, st->relid);
 
-		if (reads(source, st->relid))
+		if (way != NIL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 					 errmsg("stream table \"%s\" would depend on itself", st->name),
-					 errdetail("Its source \"%s\" reads it.", get_rel_name(source)),
+					 errdetail("%s.", describe_way(st->name, way)),
 					 errhint("Cycles of stream tables are not supported.")));
 	}
 }
