@@ -32,6 +32,8 @@ SELECT oracle.make('a_union', 'SELECT l.id, q.v FROM l, LATERAL (SELECT b AS v F
 SELECT oracle.make('a_window', 'SELECT l.id, q.b, q.n FROM l, LATERAL (SELECT b, row_number() OVER (ORDER BY b) AS n FROM r WHERE r.k = l.k) q WHERE q.n <= 2');
 SELECT oracle.make('a_nested', 'SELECT l.id, q.n FROM l, LATERAL (SELECT count(*) AS n FROM r, LATERAL (SELECT x FROM s WHERE s.rid = r.id AND s.x > l.k) w WHERE r.k = l.k) q');
 SELECT oracle.make('a_grouped', 'SELECT l.g, sum(q.n) AS n FROM l, LATERAL (SELECT count(*) AS n FROM r WHERE r.k = l.k) q GROUP BY l.g');
+SELECT oracle.make('a_comma_left', 'SELECT l.id, r.id AS rid, q.n, s.x FROM l, r LEFT JOIN LATERAL (SELECT sum(x) AS n FROM s WHERE s.rid = r.id AND s.x > l.k) q ON true LEFT JOIN s ON s.rid = r.id WHERE l.k = r.k');
+SELECT oracle.make('a_comma_top', 'SELECT l.id, q.x FROM l, r CROSS JOIN LATERAL (SELECT x FROM s WHERE s.rid = l.k AND s.x > r.id ORDER BY x LIMIT 1) q WHERE l.k = r.k');
 SELECT oracle.make('a_sublink', 'SELECT l.id, q.n FROM l, LATERAL (SELECT count(*) AS n FROM r WHERE r.k = l.k) q WHERE EXISTS (SELECT 1 FROM s WHERE s.rid = q.n)');
 -- functions
 SELECT oracle.make('f_unnest', 'SELECT l.id, u FROM l CROSS JOIN LATERAL unnest(l.arr) u');

@@ -67,6 +67,60 @@ join_in_list(FromExpr *from, int n)
 	return join;
 }
 
+static void
+entries_below(Node *node, List **rtindexes)
+{
+	ListCell   *lc;
+
+	if (IsA(node, RangeTblRef))
+		*rtindexes = lappend_int(*rtindexes, ((RangeTblRef *) node)->rtindex);
+	else if (IsA(node, JoinExpr))
+	{
+		entries_below(((JoinExpr *) node)->larg, rtindexes);
+		entries_below(((JoinExpr *) node)->rarg, rtindexes);
+	}
+	else
+		foreach(lc, castNode(FromExpr, node)->fromlist)
+			entries_below(lfirst(lc), rtindexes);
+}
+
+/* Does the right side refer to more than the left one? */
+static bool
+refers_further(const Query *query, const JoinExpr *join)
+{
+	List	   *before = NIL;
+	ListCell   *lc;
+
+	entries_below(join->larg, &before);
+	foreach(lc, pull_vars_of_level((Node *) entry_of(query, join->rarg)->subquery, 1))
+		if (!list_member_int(before, lfirst_node(Var, lc)->varno))
+			return true;
+	return false;
+}
+
+/* Is the join the first of a chain that keeps what is on its left? */
+static bool
+begins_chain(Node *node, const JoinExpr *join)
+{
+	if (node == (Node *) join)
+		return true;
+	return IsA(node, JoinExpr) &&
+		(((JoinExpr *) node)->jointype == JOIN_INNER ||
+		 ((JoinExpr *) node)->jointype == JOIN_LEFT) &&
+		begins_chain(((JoinExpr *) node)->larg, join);
+}
+
+/* FROM a, b LEFT JOIN c is (a, b) LEFT JOIN c: what a comma separates comes
+ * to the left side of the join. */
+static void
+take_in_before(FromExpr *from, int n, JoinExpr *join)
+{
+	List	   *before = list_copy_head(from->fromlist, n);
+
+	join->larg = (Node *) makeFromExpr(lappend(before, join->larg), NULL);
+	from->fromlist = list_copy_tail(from->fromlist, n);
+}
+
 /* The first join, from the left, whose right side refers to its left. */
 static JoinExpr *
 find_join(const Query *query, Node *node, bool under_outer, bool *outer)
@@ -98,6 +152,9 @@ find_join(const Query *query, Node *node, bool under_outer, bool *outer)
 			if (i > 0 && is_lateral(query, child))
 				return join_in_list(from, i);
 			found = find_join(query, child, under_outer, outer);
+			if (found != NULL && i > 0 && refers_further(query, found) &&
+				begins_chain(child, found))
+				take_in_before(from, i, found);
 		}
 	}
 	return found;
@@ -224,23 +281,6 @@ change_level(Query *query, Change *c)
 }
 
 /* ---- the left side as one entry ---- */
-
-static void
-entries_below(Node *node, List **rtindexes)
-{
-	ListCell   *lc;
-
-	if (IsA(node, RangeTblRef))
-		*rtindexes = lappend_int(*rtindexes, ((RangeTblRef *) node)->rtindex);
-	else if (IsA(node, JoinExpr))
-	{
-		entries_below(((JoinExpr *) node)->larg, rtindexes);
-		entries_below(((JoinExpr *) node)->rarg, rtindexes);
-	}
-	else
-		foreach(lc, castNode(FromExpr, node)->fromlist)
-			entries_below(lfirst(lc), rtindexes);
-}
 
 static RangeTblEntry *
 no_entry(void)
