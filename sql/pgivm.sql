@@ -3,7 +3,9 @@
 BEGIN;
 SET LOCAL allow_system_table_mods = on;
 INSERT INTO pg_extension SELECT 1, 'pg_ivm', extowner, extnamespace, false, '1.11' FROM pg_extension WHERE extname = 'pg_trickle';
+\set SHOW_CONTEXT never
 CREATE EXTENSION pg_trickle_pgivm;
+\set SHOW_CONTEXT errors
 ROLLBACK;
 CREATE EXTENSION pg_trickle_pgivm;
 CREATE SCHEMA ivm;
