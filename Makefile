@@ -57,6 +57,7 @@ REGRESS = \
 	refresh_transactions \
 	refresh_reads \
 	refresh_lucky \
+	refresh_cycles \
 	dvm_setup \
 	dvm_joins \
 	dvm_outer_joins \

@@ -48,6 +48,19 @@ pgt_cost_prefers_full(const PgtProgress *p, int64 changes, double source_rows,
 	return true;
 }
 
+bool
+pgt_cost_state_is_due(const PgtProgress *p, const char **reason)
+{
+	int			cycles = pgt_algebraic_drift_reset_cycles;
+
+	if (cycles == 0 || p->n_differential == 0 || p->n_differential % cycles != 0 ||
+		(p->last_action != NULL && strcmp(p->last_action, "DIFFERENTIAL") != 0))
+		return false;
+	*reason = psprintf("state is built anew after each %d differential refreshes (pg_trickle.algebraic_drift_reset_cycles)",
+					   cycles);
+	return true;
+}
+
 /*
  * A small delta measures the fixed part, a large one the part per change.
  */

@@ -33,6 +33,8 @@ extern void pgt_refresh_check_columns(const Query *query, Relation rel);
 extern bool pgt_cost_prefers_full(const PgtProgress *p, int64 changes,
 								  double source_rows, const char **reason);
 /* Learn from a refresh that ran. */
+/* Has the setting's number of differential refreshes gone by since FULL? */
+extern bool pgt_cost_state_is_due(const PgtProgress *p, const char **reason);
 extern void pgt_cost_learn(PgtProgress *p, bool full, int64 changes, double ms);
 
 /* refresh.c: one refresh in the current transaction.  wait: for the refresh

@@ -380,6 +380,8 @@ choose_action(Refresh *r)
 	if (r->full_reason == NULL && r->changes == 0 &&
 		!ages_by_itself(r->st, r->dependencies))
 		return "NO_DATA";
+	if (r->full_reason == NULL && r->mode == PGT_REFRESH_DEFAULT)
+		(void) pgt_cost_state_is_due(r->progress, &r->full_reason);
 	if (r->progress->state_error != NULL)
 		r->full_reason = psprintf("operator state could not be built: %s",
 								  r->progress->state_error);
