@@ -35,7 +35,7 @@ END \$\$;"
 
 bench_freshness() {
 	local writers rate=400
-	printf "\n== commit -> visible under 'continuous', four clients writing %s transactions a second ==\n" $rate
+	printf "\n== commit -> visible under 'continuous', four clients writing %s transactions a second, capture: %s ==\n" $rate "${capture:-trigger}"
 	sql <<SQL
 CREATE SEQUENCE mark;
 CREATE SEQUENCE live_id;
@@ -55,6 +55,10 @@ UPDATE live SET v = v + 1 WHERE id = :id;
 COMMIT;
 SQL
 	scheduler on
+	if [ "${capture:-}" = wal ]; then
+		sql -c 'ALTER TABLE live REPLICA IDENTITY FULL'
+		await_wal live
+	fi
 	server pgbench -n -M prepared -c 4 -R $rate -T 100000 -f writer.sql >/dev/null 2>&1 &
 	writers=$!
 	sql -c "CALL probe('warmup', 'SELECT EXISTS (SELECT FROM st_rows WHERE id = \$1)', 20)"

@@ -8,7 +8,7 @@
 # figures are medians over rounds, as a client sees them.
 #
 #   BENCH_SCALE   short (two or three minutes) or full              (short)
-#   BENCH_PARTS   which parts, of: write refresh auto noop burst freshness decode  (all of these); tpch, immediate
+#   BENCH_PARTS   which parts, of: write refresh auto noop burst freshness decode  (all of these); wal, tpch, immediate
 #   BENCH_BASES   base sizes of the refresh part   (short: 100000; full: 10000 100000 1000000)
 #   BENCH_DELTAS  delta sizes                      (1 10 100 1000 10000 100000)
 #   BENCH_ROUNDS  rounds of each measurement       (short: 3; full: 5)
@@ -26,6 +26,7 @@ cd "$PGT_ROOT"
 . bench/decode.sh
 . bench/tpch.sh
 . bench/immediate.sh
+. bench/wal.sh
 unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS
 
 scale=${BENCH_SCALE:-short}
@@ -60,7 +61,7 @@ say "$PGT_VERSION, pg_trickle $(sql -c 'SELECT pgtrickle.version()'), $(date -u 
 say "$(nproc) cores: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); synchronous_commit = $(sql -c 'SHOW synchronous_commit'), jit off"
 for part in $parts; do
 	case $part in
-		write | immediate | refresh | tpch | auto | noop | burst | freshness | decode) "bench_$part" ;;
+		write | immediate | refresh | tpch | wal | auto | noop | burst | freshness | decode) "bench_$part" ;;
 		*) die "no such part: $part" ;;
 	esac
 done
