@@ -2,8 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 #
 # Each case writes to a table that an IMMEDIATE stream table reads, and in turn to
-# an equal one that nobody reads: the ratio is the price.  Where pg_ivm is
-# installed the same cases run on an IMMV.
+# an equal one that nobody reads: the ratio is the price.
 
 immediate_base=${IMMEDIATE_BASE:-1000000}
 immediate_seconds=${IMMEDIATE_SECONDS:-2}
